@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package chain
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ethereum/go-ethereum/common"
+)
+
+const (
+	// MaxAhead is how far block time may run ahead of the clock where transactions arrive faster than one a second. Beyond it they
+	// wait in the pool and share a block.
+	MaxAhead = 5 * time.Second
+	// minerTick is how often the miner looks for transactions that had to wait.
+	minerTick = 100 * time.Millisecond
+)
+
+// mayMine says whether a block on top of a head with this time keeps the chain within MaxAhead of the clock. Each block is at least
+// one second after its parent, as the protocol demands.
+func mayMine(head uint64, now time.Time) bool {
+	return time.Unix(int64(head)+1, 0).Sub(now) <= MaxAhead //nolint:gosec // a block time, far below 2^63
+}
+
+// emptyDue says whether an empty block is due: the interval is over and the block would not run ahead of the clock.
+func emptyDue(interval, sinceLast time.Duration, head uint64, now time.Time) bool {
+	return interval > 0 && sinceLast >= interval && now.Unix() > int64(head) //nolint:gosec // a block time, far below 2^63
+}
+
+// miner makes the simulated chain's blocks, one at a time.
+type miner struct {
+	backend  *backend
+	interval time.Duration
+	blocks   *blocks
+
+	mu   sync.Mutex
+	held bool
+	last time.Time
+}
+
+// hold stops or resumes mining. Mine makes blocks all the same.
+func (m *miner) hold(held bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.held = held
+}
+
+// mine makes one block now.
+func (m *miner) mine() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.commit()
+}
+
+func (m *miner) commit() {
+	m.backend.beacon.Commit()
+	m.last = time.Now()
+	m.blocks.made()
+}
+
+// accepted makes a block for a transaction that the pool took, unless another block has it already, it has to wait for one with a
+// lower nonce, mining is held or the chain is too far ahead.
+func (m *miner) accepted(tx common.Hash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, head := m.backend.head(); m.held || m.backend.mined(tx) || !mayMine(head, time.Now()) {
+		return
+	}
+	if m.backend.pending() > 0 {
+		m.commit()
+	}
+}
+
+// tick mines what had to wait, or an empty block that is due.
+func (m *miner) tick() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.held {
+		return
+	}
+	_, head := m.backend.head()
+	now := time.Now()
+	if (m.backend.pending() > 0 && mayMine(head, now)) || emptyDue(m.interval, now.Sub(m.last), head, now) {
+		m.commit()
+	}
+}
+
+// run ticks until ctx ends.
+func (m *miner) run(ctx context.Context) {
+	ticker := time.NewTicker(minerTick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			m.tick()
+		}
+	}
+}
