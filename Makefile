@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# Every target is a plain command that works alone; `make` is never needed.
+
+PREFIX  ?= /usr
+DESTDIR ?=
+VERSION ?=
+
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
+.PHONY: help build demo test race bench lint format contracts conformance cross image ci install clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
+
+build: ## the daemon and the sandbox, into dist/
+	mkdir -p dist
+	$(GO_BUILD) -o dist/agentd ./cmd/agentd
+	$(GO_BUILD) -o dist/agentd-sandbox ./cmd/agentd-sandbox
+
+demo: ## buy on every rail from a local Market
+	go run ./cmd/agentd-sandbox demo
+
+test: ## unit tests
+	go test ./...
+
+race: ## unit tests as CI runs them; needs a C compiler
+	CGO_ENABLED=1 go test -race -shuffle=on ./...
+
+bench: ## benchmarks of the hot paths
+	go test -run '^$$' -bench . -benchmem ./money ./policy ./ledger ./wallet ./payments/...
+
+lint: ## what CI's lint stage runs
+	.ci/run format vet lint
+
+format: ## gofmt in place
+	gofmt -w $$(git ls-files '*.go')
+
+contracts: ## recompile the sandbox's token and escrow; needs node
+	scripts/contracts.sh
+
+conformance: ## the official SDK against the sandbox; needs Python 3.11
+	scripts/conformance.sh
+
+cross: ## every architecture, with sizes
+	scripts/size.sh
+
+image: ## build and try the container image without an engine; needs root and buildah
+	scripts/image.sh
+
+ci: ## everything CI runs
+	.ci/run
+
+install: ## binary, unit and groups under $(DESTDIR)$(PREFIX)
+	install -D -m 0755 dist/agentd $(DESTDIR)$(PREFIX)/bin/agentd
+	install -D -m 0644 deploy/systemd/agentd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/agentd.service
+	install -D -m 0644 deploy/systemd/sysusers.d/agentd.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/agentd.conf
+
+clean: ## remove dist/
+	rm -rf dist
