@@ -249,12 +249,12 @@ func (c *Client) apiError(q request, a *answer) error {
 			Details json.RawMessage `json:"details"`
 		} `json:"error"`
 	}
-	if json.Unmarshal(a.body, &envelope) != nil || !wellFormed(envelope.Error.Code) {
+	r := redactor{secrets: append([]Secret{*c.key, q.token}, q.secrets...)}
+	if json.Unmarshal(a.body, &envelope) != nil || !wellFormed(envelope.Error.Code) || r.text(string(envelope.Error.Code)) != string(envelope.Error.Code) {
 		e := badResponse(q.op, a.status, "the answer is not an error of the API")
 		e.RetryAfter = wait
 		return e
 	}
-	r := redactor{secrets: append([]Secret{*c.key, q.token}, q.secrets...)}
 	return &APIError{
 		Code: envelope.Error.Code, Status: a.status, Operation: q.op.name, RetryAfter: wait,
 		Message: r.message(envelope.Error.Message), Details: r.details(envelope.Error.Details),

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -57,9 +58,8 @@ func (p *plan) add(t reflect.Type, at []int) {
 		case f.Name == "Raw":
 			p.raw = index
 		default:
-			p.members = append(p.members, member{
-				index: index, name: f.Tag.Get("json"), alt: f.Tag.Get("alt"), need: f.Tag.Get("need"),
-			})
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			p.members = append(p.members, member{index: index, name: name, alt: f.Tag.Get("alt"), need: f.Tag.Get("need")})
 		}
 	}
 }

@@ -32,6 +32,14 @@ type BudgetCap struct {
 	Amount   json.Number `json:"amount" need:"value"`
 }
 
+// valid refuses a cap without an amount, which would go out as a cap of 0.
+func (b *BudgetCap) valid() error {
+	if b == nil {
+		return nil
+	}
+	return notBlank("budgetCap.currency", b.Currency, "budgetCap.amount", b.Amount.String())
+}
+
 // PolicyRequest creates a policy (the name is required) or changes the members
 // of one that are set.
 type PolicyRequest struct {
@@ -82,12 +90,18 @@ func (c *Client) CreatePolicy(ctx context.Context, r PolicyRequest) (*Policy, er
 	if err := notBlank("name", r.Name); err != nil {
 		return nil, err
 	}
+	if err := r.BudgetCap.valid(); err != nil {
+		return nil, err
+	}
 	return item[Policy](ctx, c, request{op: opCreatePolicy, path: joinPath("policies"), body: r})
 }
 
 // UpdatePolicy changes a policy (PATCH /policies/{policyId}).
 func (c *Client) UpdatePolicy(ctx context.Context, policyID string, r PolicyRequest) (*Policy, error) {
 	if err := notBlank("policyId", policyID); err != nil {
+		return nil, err
+	}
+	if err := r.BudgetCap.valid(); err != nil {
 		return nil, err
 	}
 	return item[Policy](ctx, c, request{op: opUpdatePolicy, path: joinPath("policies", policyID), body: r})
