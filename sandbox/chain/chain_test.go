@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
@@ -227,6 +228,25 @@ func TestSimulated(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.run(t, newWorld(t, openSimulated, chain.Config{BlockTime: -1}))
+		})
+	}
+}
+
+func openMemory(t *testing.T, c chain.Config) held {
+	t.Helper()
+	m, err := chain.NewMemory(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestMemory(t *testing.T) {
+	for _, c := range contract {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c.run(t, newWorld(t, openMemory, chain.Config{BlockTime: -1}))
+			})
 		})
 	}
 }
