@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the database driver
+
+	"github.com/agentd-project/agentd/policy"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// schemaVersion is the version that the newest migration leaves in user_version.
+const schemaVersion = 1
+
+// readers is how many readers may look at the file at once.
+const readers = 4
+
+// Config is what a ledger is opened with.
+type Config struct {
+	// Path is the database file. Its directory is created with mode 0700 if it
+	// is missing; the file and its companions are kept at mode 0600.
+	Path string
+	// Now tells the time that entries are stamped with; nil means [time.Now].
+	Now func() time.Time
+	// Observe is told how long each commit took; nil means nobody is.
+	Observe func(commit time.Duration)
+}
+
+// Ledger is an open ledger. It is safe for concurrent use.
+type Ledger struct {
+	now      func() time.Time
+	observe  func(time.Duration)
+	verified atomic.Bool
+	w        *writer
+	r        *sql.DB
+}
+
+var _ policy.Store = (*Ledger)(nil)
+
+// Open opens the ledger, and creates it if there is none. A file that fails its
+// integrity check is [ErrCorrupt], one of a newer program [ErrNewerSchema].
+func Open(ctx context.Context, cfg Config) (*Ledger, error) {
+	if cfg.Path == "" {
+		return nil, errors.New("ledger: no path")
+	}
+	l := &Ledger{now: cfg.Now, observe: cfg.Observe}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.observe == nil {
+		l.observe = func(time.Duration) {}
+	}
+	if err := prepareFile(cfg.Path); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	db, err := openPool(cfg.Path, 1, "journal_mode(WAL)", "synchronous(FULL)")
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	if err := checkFile(ctx, db); err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", cfg.Path, errors.Join(err, db.Close()))
+	}
+	if l.w, err = newWriter(ctx, db); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, db.Close()))
+	}
+	if l.r, err = openPool(cfg.Path, readers, "query_only(1)"); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, l.w.close()))
+	}
+	l.verified.Store(true)
+	return l, nil
+}
+
+// prepareFile creates the file before SQLite does, since the log and the shared
+// memory that SQLite adds take their mode from it.
+func prepareFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the operator's
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func openPool(path string, size int, pragmas ...string) (*sql.DB, error) {
+	q := url.Values{"_pragma": append([]string{"busy_timeout(5000)", "foreign_keys(1)"}, pragmas...)}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(size)
+	db.SetMaxIdleConns(size)
+	return db, nil
+}
+
+// checkFile looks at the file's integrity and brings its schema up to date.
+func checkFile(ctx context.Context, db *sql.DB) error {
+	var result string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if result != "ok" {
+		return fmt.Errorf("%w: %s", ErrCorrupt, result)
+	}
+	var version int
+	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	switch {
+	case version > schemaVersion:
+		return fmt.Errorf("%w: schema %d, known up to %d", ErrNewerSchema, version, schemaVersion)
+	case version == schemaVersion:
+		return nil
+	}
+	return migrate(ctx, db)
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate schema: %w", err)
+	}
+	return nil
+}
+
+// Close closes the file and waits for a write under way; what was committed is
+// durable without it.
+func (l *Ledger) Close() error {
+	return errors.Join(l.r.Close(), l.w.close())
+}
+
+// SetVerified says whether the ledger is believed to agree with the chain; while
+// it is not, the guard refuses everything. It is true after [Open].
+func (l *Ledger) SetVerified(ok bool) { l.verified.Store(ok) }

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/agentd-project/agentd/money"
+	"github.com/agentd-project/agentd/policy"
+)
+
+// settleBody is what the journal keeps of a settlement. Freed is what the
+// reservation counted until then, Was its state, Stamp the time it counts at.
+type settleBody struct {
+	Value  money.Value
+	Amount money.Amount
+	Chain  money.ChainID
+	Token  common.Address
+	Payee  common.Address
+	Ref    string
+	At     int64
+	Rail   string
+	Stamp  int64
+	Freed  money.Value
+	Was    policy.ReservationStatus
+}
+
+// endBody is what the journal keeps of a release or a refund.
+type endBody struct {
+	Value money.Value
+	Was   policy.ReservationStatus
+	// Token, Chain, Amount and Stamp are those of the settlement taken back.
+	Chain  money.ChainID  `json:",omitzero"`
+	Token  common.Address `json:",omitzero"`
+	Amount money.Amount   `json:",omitzero"`
+	Stamp  int64          `json:",omitzero"`
+}
+
+// Settle turns a reservation into spend; m may be nil. It counts from then on at
+// the chain time of the transfer, but not before the time it was reserved at. A
+// released reservation that the chain shows paid after all is settled too, since
+// the ledger follows the chain. Settling again with the same reference changes
+// nothing but the purchase; another reference is [ErrConflict], no reservation
+// [ErrNotFound], a refunded one [ErrClosed].
+func (l *Ledger) Settle(ctx context.Context, s Settlement, m *Move) error {
+	if s.Value < 0 || (s.Chain != "" && (s.Ref == "" || s.At.IsZero())) {
+		return errors.New("ledger: settle: a transfer needs a value, a reference and its chain time")
+	}
+	return l.write(ctx, "settle "+string(s.Purchase), func(t *txn) error {
+		r, err := reservationOf(t, s.Purchase)
+		if err != nil {
+			return err
+		}
+		switch r.Status {
+		case policy.ReservationSettled:
+			before, err := settlementOf(t, s.Purchase)
+			if err == nil && before.Ref != s.Ref {
+				err = fmt.Errorf("%w: it is settled by %q", ErrConflict, before.Ref)
+			}
+			if err != nil {
+				return err
+			}
+			return t.again(s.Purchase, m)
+		case policy.ReservationRefunded:
+			return ErrClosed
+		}
+		return t.settle(&s, &r, m)
+	})
+}
+
+func (t *txn) settle(s *Settlement, r *policy.Reservation, m *Move) error {
+	b := settleBody{
+		Value: s.Value, Amount: s.Amount, Chain: s.Chain, Token: s.Token, Payee: s.Payee, Ref: s.Ref,
+		At: micros(s.At), Rail: s.Rail, Was: r.Status,
+	}
+	opened := int64(0)
+	if r.Status == policy.ReservationOpen {
+		b.Freed, opened = r.Value, -1
+	}
+	c, err := readControl(t)
+	if err != nil {
+		return err
+	}
+	if b.Stamp = max(b.At, micros(r.At)); b.At == 0 {
+		b.Stamp = max(b.Stamp, c.floor)
+	}
+	if err := t.setStatus(r.Purchase, policy.ReservationSettled); err != nil {
+		return err
+	}
+	if err := t.addOpen(-b.Freed, opened, 0); err != nil {
+		return err
+	}
+	if err := t.addSettled(b.Stamp, s.Value); err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO settlements (purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+		string(s.Purchase), int64(s.Value), s.Amount.String(), string(s.Chain), s.Token.Hex(), s.Payee.Hex(), s.Ref,
+		b.At, b.Stamp, s.Rail)
+	if err != nil {
+		return err
+	}
+	return t.move(s.Purchase, m, KindSettle, b)
+}
+
+func (t *txn) setStatus(id policy.PurchaseID, status policy.ReservationStatus) error {
+	_, err := t.exec(`UPDATE reservations SET status = ? WHERE purchase = ?`, string(status), string(id))
+	return err
+}
+
+// addSettled adds to the three buckets of a time and to the sums.
+func (t *txn) addSettled(stamp int64, value money.Value) error {
+	s := seconds(stamp)
+	v := int64(value)
+	_, err := t.exec(`INSERT INTO buckets (width, start, value, count) VALUES (60, ?, ?, 1), (3600, ?, ?, 1), (86400, ?, ?, 1)
+		ON CONFLICT (width, start) DO UPDATE SET value = value + excluded.value, count = count + 1`,
+		floorTo(s, minute), v, floorTo(s, hour), v, floorTo(s, day), v)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE control SET settled = settled + ?, settled_count = settled_count + 1 WHERE id = 1`, v)
+	return err
+}
+
+// takeSettled corrects what addSettled added; the purchase still counts. The
+// table refuses a sum below zero.
+func (t *txn) takeSettled(stamp int64, value money.Value) error {
+	s := seconds(stamp)
+	_, err := t.exec(`UPDATE buckets SET value = value - ?
+		WHERE (width = 60 AND start = ?) OR (width = 3600 AND start = ?) OR (width = 86400 AND start = ?)`,
+		int64(value), floorTo(s, minute), floorTo(s, hour), floorTo(s, day))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE control SET settled = settled - ? WHERE id = 1`, int64(value))
+	return err
+}
+
+func seconds(stamp int64) int64 { return floorTo(stamp, 1_000_000) / 1_000_000 }
+
+// Release ends a reservation of which nothing was or will be spent; m may be nil.
+// Releasing again, or where nothing was reserved, changes nothing but the
+// purchase. A settled or refunded reservation is [ErrClosed].
+func (l *Ledger) Release(ctx context.Context, id policy.PurchaseID, m *Move) error {
+	return l.write(ctx, "release "+string(id), func(t *txn) error {
+		r, err := reservationOf(t, id)
+		if errors.Is(err, ErrNotFound) || (err == nil && r.Status == policy.ReservationReleased) {
+			return t.again(id, m)
+		}
+		if err != nil {
+			return err
+		}
+		if r.Status != policy.ReservationOpen {
+			return ErrClosed
+		}
+		if err := t.setStatus(id, policy.ReservationReleased); err != nil {
+			return err
+		}
+		if err := t.addOpen(-r.Value, -1, 0); err != nil {
+			return err
+		}
+		return t.move(id, m, KindRelease, endBody{Value: r.Value, Was: r.Status})
+	})
+}
+
+// Refund takes back what a purchase spent or reserved, because the value came
+// back; m may be nil. A settled entry is corrected where it stands, so the window
+// it fell into is relieved; it still counts as a purchase. Refunding again changes
+// nothing but the purchase; a released reservation is [ErrClosed].
+func (l *Ledger) Refund(ctx context.Context, id policy.PurchaseID, m *Move) error {
+	return l.write(ctx, "refund "+string(id), func(t *txn) error {
+		r, err := reservationOf(t, id)
+		if err != nil {
+			return err
+		}
+		b := endBody{Value: r.Value, Was: r.Status}
+		switch r.Status {
+		case policy.ReservationRefunded:
+			return t.again(id, m)
+		case policy.ReservationReleased:
+			return ErrClosed
+		case policy.ReservationOpen:
+			err = t.addOpen(-r.Value, -1, 0)
+		case policy.ReservationSettled:
+			err = t.takeBack(id, &b)
+		}
+		if err == nil {
+			err = t.setStatus(id, policy.ReservationRefunded)
+		}
+		if err != nil {
+			return err
+		}
+		return t.move(id, m, KindRefund, b)
+	})
+}
+
+func (t *txn) takeBack(id policy.PurchaseID, b *endBody) error {
+	s, err := settlementOf(t, id)
+	if err != nil {
+		return err
+	}
+	b.Value, b.Chain, b.Token, b.Amount, b.Stamp = s.Value, s.Chain, s.Token, s.Amount, s.stamp
+	if err := t.takeSettled(s.stamp, s.Value); err != nil {
+		return err
+	}
+	_, err = t.exec(`UPDATE settlements SET refunded = 1 WHERE purchase = ?`, string(id))
+	return err
+}
+
+// settlement is a row with the time that it counts at.
+type settlement struct {
+	Settlement
+	stamp int64
+}
+
+const settlementColumns = `purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded`
+
+func scanSettlement(scan func(...any) error) (s settlement, err error) {
+	var token, payee string
+	var at int64
+	err = scan(&s.Purchase, &s.Value, &s.Amount, &s.Chain, &token, &payee, &s.Ref, &at, &s.stamp, &s.Rail, &s.Refunded)
+	s.Token, s.Payee, s.At = common.HexToAddress(token), common.HexToAddress(payee), fromMicros(at)
+	return s, err
+}
+
+func settlementOf(q querier, id policy.PurchaseID) (settlement, error) {
+	return one(q, scanSettlement, `SELECT `+settlementColumns+` FROM settlements WHERE purchase = ?`, string(id))
+}
+
+// Settlements returns every settlement, refunded ones included, the oldest first.
+func (l *Ledger) Settlements(ctx context.Context) ([]Settlement, error) {
+	return l.settlements(ctx, `SELECT `+settlementColumns+` FROM settlements ORDER BY at, purchase`)
+}
+
+// SettledTransfers returns the settlements that moved a token on a chain,
+// refunded ones included since their transfer happened, the oldest first. The
+// chain must show exactly these.
+func (l *Ledger) SettledTransfers(ctx context.Context) ([]Settlement, error) {
+	return l.settlements(ctx, `SELECT `+settlementColumns+` FROM settlements WHERE chain <> '' ORDER BY at, purchase`)
+}
+
+func (l *Ledger) settlements(ctx context.Context, query string) (all []Settlement, err error) {
+	err = l.read(ctx, "settlements", func(q querier) error {
+		rows, err := collect(q, scanSettlement, query)
+		for i := range rows {
+			all = append(all, rows[i].Settlement)
+		}
+		return err
+	})
+	return all, err
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrShut says that the ledger was closed.
+var ErrShut = errors.New("ledger is closed")
+
+// writer is the one connection that writes. Its lock is a channel, so that
+// waiting for it ends with the caller's context.
+type writer struct {
+	lock  chan struct{}
+	db    *sql.DB
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+	shut  bool
+}
+
+func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &writer{lock: make(chan struct{}, 1), db: db, conn: conn, stmts: make(map[string]*sql.Stmt)}, nil
+}
+
+func (w *writer) close() error {
+	w.lock <- struct{}{}
+	defer func() { <-w.lock }()
+	if w.shut {
+		return nil
+	}
+	w.shut = true
+	var errs []error
+	for _, s := range w.stmts {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
+}
+
+// stmt returns the prepared statement for a query; there is one per query text
+// of this package, so the cache is bounded.
+func (w *writer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := w.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := w.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w.stmts[query] = s
+	return s, nil
+}
+
+// querier runs statements in the transaction of a writer or of a reader.
+type querier interface {
+	// row reads one row; sql.ErrNoRows if there is none.
+	row(query string, args []any, dest ...any) error
+	rows(query string, args ...any) (*sql.Rows, error)
+}
+
+// txn is a write transaction. Statements run to their end whatever the caller's
+// context does: it is looked at once more before the commit, so that a
+// transaction is either whole or absent.
+type txn struct {
+	w   *writer
+	ctx context.Context //nolint:containedctx // lives as long as one transaction
+	now time.Time
+}
+
+func (t *txn) exec(query string, args ...any) (sql.Result, error) {
+	s, err := t.w.stmt(t.ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(t.ctx, args...)
+}
+
+func (t *txn) row(query string, args []any, dest ...any) error {
+	s, err := t.w.stmt(t.ctx, query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(t.ctx, args...).Scan(dest...)
+}
+
+func (t *txn) rows(query string, args ...any) (*sql.Rows, error) {
+	s, err := t.w.stmt(t.ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(t.ctx, args...)
+}
+
+// errUnchanged ends a write without a commit and without an error.
+var errUnchanged = errors.New("nothing to write")
+
+// write runs do in one transaction and commits it. If do fails, or ctx ends
+// before the commit, nothing is stored.
+func (l *Ledger) write(ctx context.Context, what string, do func(*txn) error) error {
+	select {
+	case l.w.lock <- struct{}{}:
+		defer func() { <-l.w.lock }()
+	case <-ctx.Done():
+		return fmt.Errorf("ledger: %s: %w", what, ctx.Err())
+	}
+	err := l.locked(ctx, do)
+	if errors.Is(err, errUnchanged) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return nil
+}
+
+func (l *Ledger) locked(ctx context.Context, do func(*txn) error) (err error) {
+	if l.w.shut {
+		return ErrShut
+	}
+	t := &txn{w: l.w, ctx: context.WithoutCancel(ctx), now: l.now().UTC()}
+	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	committed := false
+	defer func() {
+		if committed {
+			return
+		}
+		// SQLite has rolled back by itself after some faults; then this one fails
+		// and tells nothing new.
+		_, _ = t.exec("ROLLBACK")
+	}()
+	if err := do(t); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	start := time.Now()
+	if _, err := t.exec("COMMIT"); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	committed = true
+	l.observe(time.Since(start))
+	return nil
+}
+
+// view is a read transaction: what it reads is of one moment.
+type view struct {
+	tx  *sql.Tx
+	ctx context.Context //nolint:containedctx // lives as long as one transaction
+}
+
+func (v view) row(query string, args []any, dest ...any) error {
+	return v.tx.QueryRowContext(v.ctx, query, args...).Scan(dest...)
+}
+
+func (v view) rows(query string, args ...any) (*sql.Rows, error) {
+	return v.tx.QueryContext(v.ctx, query, args...)
+}
+
+func (l *Ledger) read(ctx context.Context, what string, do func(querier) error) error {
+	tx, err := l.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	err = do(view{tx: tx, ctx: ctx})
+	if rollback := tx.Rollback(); err == nil && !errors.Is(rollback, sql.ErrTxDone) {
+		err = rollback
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: %s: %w", what, err)
+	}
+	return nil
+}
+
+// collect reads every row of a query.
+func collect[T any](q querier, scan func(func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := q.rows(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	var all []T
+	for rows.Next() {
+		one, err := scan(rows.Scan)
+		if err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		all = append(all, one)
+	}
+	return all, errors.Join(rows.Err(), rows.Close())
+}
+
+func notFound(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	return err
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
