@@ -13,6 +13,8 @@ type Severity string
 
 // The severities.
 const (
+	// SeverityInfo is what the operator asked for or should merely know.
+	SeverityInfo Severity = "info"
 	// SeverityWarning needs attention some time; buying goes on.
 	SeverityWarning Severity = "warning"
 	// SeverityError stops buying, or a part of it.
