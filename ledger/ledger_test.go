@@ -139,4 +139,17 @@ func TestPurchaseFromReservationToSettlement(t *testing.T) {
 			t.Errorf("entry %d: got state %q, want %q", i, h[i].To, want)
 		}
 	}
+	verifyClean(t, l)
+}
+
+func verifyClean(t testing.TB, l *ledger.Ledger) ledger.Report {
+	t.Helper()
+	r, err := l.Verify(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Findings {
+		t.Errorf("verify: %s", f)
+	}
+	return r
 }
