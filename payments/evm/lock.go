@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package evm
+
+import (
+	"context"
+	"sync"
+
+	"github.com/agentd-project/agentd/policy"
+)
+
+// lock is a mutex that a context can stop waiting for.
+type lock chan struct{}
+
+func newLock() lock { return make(lock, 1) }
+
+func (l lock) acquire(ctx context.Context) error {
+	select {
+	case l <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l lock) release() { <-l }
+
+// locks holds one lock per purchase that is being worked on.
+type locks struct {
+	mu   sync.Mutex
+	held map[policy.PurchaseID]*waiting
+}
+
+type waiting struct {
+	lock  lock
+	users int
+}
+
+// lock waits for a purchase's lock and returns what releases it.
+func (l *locks) lock(ctx context.Context, id policy.PurchaseID) (release func(), err error) {
+	l.mu.Lock()
+	w := l.held[id]
+	if w == nil {
+		w = &waiting{lock: newLock()}
+		l.held[id] = w
+	}
+	w.users++
+	l.mu.Unlock()
+	leave := func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if w.users--; w.users == 0 {
+			delete(l.held, id)
+		}
+	}
+	if err := w.lock.acquire(ctx); err != nil {
+		leave()
+		return nil, err
+	}
+	return func() { w.lock.release(); leave() }, nil
+}
