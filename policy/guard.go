@@ -99,7 +99,8 @@ func (g *Guard) Reserve(ctx context.Context, req Request) (Verdict, error) {
 // the right to pay. The terms may fill in what was not known when the value was
 // reserved; what was known must be unchanged, and the value must not exceed what
 // is reserved. Without an allowing verdict the grant is not valid. Granting the
-// same terms again returns the same grant.
+// same terms again returns the same grant; once granted, no term but the deadline
+// may change.
 func (g *Guard) Grant(ctx context.Context, req Request, t Terms) (Grant, Verdict, error) {
 	value, err := money.ValueOf(t.Amount, t.Decimals)
 	if err != nil {
@@ -202,8 +203,31 @@ func decideTerms(r *Rules, req *Request, t *Terms, value money.Value, st *State)
 		return ReasonPayeeMismatch
 	case value > own.Value:
 		return ReasonPriceChanged
+	case own.Terms != nil:
+		if reason := decideBound(own.Terms, t); reason != "" {
+			return reason
+		}
 	}
 	return decideDeadline(r, t, st)
+}
+
+// decideBound compares with terms that were granted before. Only the deadline may
+// differ: an authorisation that is proven dead is signed again under its nonce
+// with a later one.
+func decideBound(bound, t *Terms) Reason {
+	switch {
+	case bound.Chain != t.Chain:
+		return ReasonChainMismatch
+	case bound.Token != t.Token:
+		return ReasonTokenMismatch
+	case bound.Decimals != t.Decimals:
+		return ReasonDecimalsMismatch
+	case bound.Payee != t.Payee:
+		return ReasonPayeeMismatch
+	case bound.Amount != t.Amount:
+		return ReasonPriceChanged
+	}
+	return ""
 }
 
 func decideDeadline(r *Rules, t *Terms, st *State) Reason {

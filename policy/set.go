@@ -20,6 +20,9 @@ type Set struct {
 }
 
 type compiledSet struct {
+	// lengths has a bit for each length of a member modulo 64: most names that are
+	// not members are told by it alone.
+	lengths   uint64
 	names     []string
 	hashed    map[string]struct{}
 	addresses []common.Address
@@ -35,6 +38,7 @@ func NewSet(members ...string) Set {
 			continue
 		}
 		c.names = append(c.names, m)
+		c.lengths |= lengthBit(m)
 		if isAddress(m) {
 			c.addresses = append(c.addresses, common.HexToAddress(m))
 		}
@@ -76,7 +80,12 @@ func (s Set) Len() int {
 // Has says whether name is a member, letter by letter.
 func (s Set) Has(name string) bool { return s.c != nil && s.c.has(name) }
 
+func lengthBit(name string) uint64 { return 1 << (uint(len(name)) & 63) }
+
 func (c *compiledSet) has(name string) bool {
+	if c.lengths&lengthBit(name) == 0 {
+		return false
+	}
 	if c.hashed != nil {
 		_, ok := c.hashed[name]
 		return ok
@@ -91,11 +100,11 @@ func (c *compiledSet) has(name string) bool {
 
 // HasFold says whether name is a member, whatever its case.
 func (s Set) HasFold(name string) bool {
-	if s.c == nil {
+	if s.c == nil || s.c.lengths&lengthBit(name) == 0 {
 		return false
 	}
 	for i := range s.c.names {
-		if strings.EqualFold(s.c.names[i], name) {
+		if len(name) == len(s.c.names[i]) && strings.EqualFold(s.c.names[i], name) {
 			return true
 		}
 	}
