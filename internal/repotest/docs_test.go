@@ -77,7 +77,7 @@ func TestConfigurationKeysAreDocumented(t *testing.T) {
 	for _, m := range row.FindAllStringSubmatch(read(t, page), -1) {
 		documented = append(documented, m[1])
 	}
-	keys := config.Keys()
+	keys := config.KeyPaths()
 	for _, key := range keys {
 		if !slices.Contains(documented, key) {
 			t.Errorf("%s lacks the key %s (%s)", page, key, config.EnvName(key))
