@@ -177,7 +177,7 @@ func checkStatement(key, value string, want ChallengeWant, got ChallengeReply, i
 			return challengeError("message", "machine "+quoted(want.MachineID), value)
 		}
 	case endsIn(words, "identity"), endsIn(words, "identityref"):
-		if !ids.namedIn(value) {
+		if !ids.namedIn(value) && !containsToken(value, canonical(ids.server)) {
 			return challengeError("message", "identity "+quoted(want.IdentityRef), value)
 		}
 	case endsIn(words, "address"):
