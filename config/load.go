@@ -32,6 +32,17 @@ type loader struct {
 // the file, the file over PEAQOS_ variables, and those over defaults. The error
 // is [Faults], all of them, and then there is no Config.
 func Load(path string, environ []string) (*Config, error) {
+	l := newLoader(path, environ)
+	l.read()
+	l.finally()
+	if len(l.faults) > 0 {
+		l.faults.sort()
+		return nil, l.faults
+	}
+	return l.cfg, nil
+}
+
+func newLoader(path string, environ []string) *loader {
 	l := &loader{
 		name: path, file: path, env: environment(environ),
 		at: make(map[string]place), origin: make(map[*yaml.Node]string),
@@ -42,21 +53,21 @@ func Load(path string, environ []string) (*Config, error) {
 		l.file = abs
 	}
 	l.cfg = defaults(l.env)
-	root := l.readFile(path)
-	if !l.bounded(root) {
-		return nil, l.faults
+	return l
+}
+
+// read fills the configuration and checks it; an unreadable file ends it early,
+// since everything else that it would say follows from that.
+func (l *loader) read() {
+	root := l.readFile(l.file)
+	if len(l.faults) > 0 || !l.bounded(root) {
+		return
 	}
 	l.overlay(root)
 	l.peaqos(root)
 	l.decodeSection(root, reflect.ValueOf(l.cfg).Elem(), "")
 	l.complete()
 	l.validate()
-	l.finally()
-	if len(l.faults) > 0 {
-		l.faults.sort()
-		return nil, l.faults
-	}
-	return l.cfg, nil
 }
 
 // bounded refuses a tree whose aliases expand without end.
