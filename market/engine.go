@@ -28,15 +28,19 @@ const (
 // Steps that are under way get the grace period to finish; what is not finished
 // is taken up by the next Run.
 func (m *Market) Run(ctx context.Context) error {
-	open, err := m.ledger.OpenPurchases(ctx)
-	if err != nil {
-		return fmt.Errorf("read open purchases: %w", err)
-	}
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
+	// Running is set before the ledger is read: a purchase that is stored in
+	// between is started by either side, and by one only.
 	m.mu.Lock()
 	m.running, m.work = ctx, work
 	m.mu.Unlock()
+	open, err := m.ledger.OpenPurchases(ctx)
+	if err != nil {
+		m.stopStarting()
+		m.workers.Wait()
+		return fmt.Errorf("read open purchases: %w", err)
+	}
 	for _, record := range open {
 		p, err := load(record)
 		if err != nil {
@@ -47,13 +51,17 @@ func (m *Market) Run(ctx context.Context) error {
 	}
 	m.log.Info("purchases resumed", zap.Int("open", len(open)))
 	<-ctx.Done()
-	m.mu.Lock()
-	m.running = nil
-	m.mu.Unlock()
+	m.stopStarting()
 	grace := time.AfterFunc(m.grace, stopWork)
 	defer grace.Stop()
 	m.workers.Wait()
 	return nil
+}
+
+func (m *Market) stopStarting() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.running = nil
 }
 
 // String names the part for the supervisor.

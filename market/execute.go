@@ -112,10 +112,16 @@ func (m *Market) notExecuted(ctx context.Context, p *purchase, err error) (step,
 	switch code := codeOf(err); code {
 	case orchestration.CodePaymentRequired:
 		// The Market does not see the payment: hand the same evidence over again.
-		return step{}, m.proveAgain(ctx, p, err)
+		if cause := m.proveAgain(ctx, p, err); !p.doc.Terms.x402() {
+			return step{}, cause
+		}
+		return m.askChain(ctx, p, err)
 	case orchestration.CodeExecutionUnsupported, orchestration.CodeValidationError:
 		if p.doc.Terms.free() {
 			return step{event: EventUnpaid, reason: policy.ReasonExecutionFailed, detail: err.Error()}, nil
+		}
+		if p.doc.Terms.x402() {
+			return m.askChain(ctx, p, err)
 		}
 		return step{event: EventHold, reason: policy.ReasonMarketRefused, detail: err.Error()}, nil
 	default:

@@ -109,7 +109,7 @@ func TestLastingFaultEndsNamed(t *testing.T) {
 					}
 					// The Market works again: what was paid goes on by itself.
 					r.seller.ClearFaults(0)
-					if p = r.wait(p.ID); market.State(p.State).Kind() != market.Final {
+					if p = r.final(p.ID); market.State(p.State).Kind() != market.Final {
 						t.Errorf("after the fault: got %s (%s), want a final state", p.State, p.Reason)
 					}
 					r.sound()

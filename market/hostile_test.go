@@ -106,7 +106,7 @@ func TestLiesMoveNothing(t *testing.T) {
 		}), market.Denied, policy.ReasonRailUnsupported},
 		{"a chain that is not configured", "wallet", "search", quote(func(q map[string]any) { child(q, "payment")["chain"] = "solana:mainnet" }), market.Denied, policy.ReasonChainUnknown},
 		{"a token that is not configured", "wallet", "search", quote(func(q map[string]any) { child(q, "payment")["tokenAddress"] = stranger }), market.Denied, policy.ReasonTokenUnknown},
-		{"a quote that is over", "wallet", "search", quote(func(q map[string]any) { q["expiresAt"] = "2001-01-01T00:00:00Z" }), market.Denied, policy.ReasonQuoteExpired},
+		{"a quote that is over", "wallet", "search", quote(func(q map[string]any) { q["expiresAt"] = "1999-01-01T00:00:00Z" }), market.Denied, policy.ReasonQuoteExpired},
 
 		{"an order for another service", "wallet", "order-create", func(r map[string]any) { item(r)["serviceId"] = "svc_other" }, market.Rejected, policy.ReasonServiceMismatch},
 		{"an order with another payee", "wallet", "order-create", payment("payeeAddress", stranger), market.Rejected, policy.ReasonPayeeMismatch},

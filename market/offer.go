@@ -24,13 +24,14 @@ const maxSearches = 10
 // search asks the catalogue, ranks what the guard would allow and keeps why
 // each quote fell out.
 func (m *Market) search(ctx context.Context, p *purchase) (step, error) {
-	if p.doc.Searches++; p.doc.Searches > maxSearches {
+	if p.doc.Searches >= maxSearches {
 		return step{event: EventRefused, reason: policy.ReasonQuoteExpired, detail: "every quote was too old"}, nil
 	}
 	found, err := m.find(ctx, p.doc.Need)
 	if err != nil {
 		return m.unpaid(err)
 	}
+	p.doc.Searches++
 	candidates, err := m.judge(ctx, p, found)
 	if err != nil {
 		return step{}, err

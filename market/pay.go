@@ -361,6 +361,9 @@ func (m *Market) notProven(ctx context.Context, p *purchase, err error) (step, e
 	}
 	switch orchestration.Classify(err) {
 	case orchestration.ActionAsk, orchestration.ActionOurFault:
+		if p.doc.Terms.x402() {
+			return m.askChain(ctx, p, err)
+		}
 		order, readErr := m.readOrder(ctx, p)
 		if readErr != nil {
 			return step{}, readErr
@@ -371,6 +374,26 @@ func (m *Market) notProven(ctx context.Context, p *purchase, err error) (step, e
 		return step{event: EventHold, reason: policy.ReasonMarketRefused, detail: err.Error()}, nil
 	default:
 		return step{}, wait(err)
+	}
+}
+
+// askChain decides about an authorisation that the Market does not take: what
+// counts is whether it was used, may still be, or is dead.
+func (m *Market) askChain(ctx context.Context, p *purchase, cause error) (step, error) {
+	rail, known := m.rails.Rail(p.doc.Terms.Rail)
+	if !known {
+		return step{}, waitFor(policy.ReasonRailUnsupported, cause)
+	}
+	outcome, err := rail.Check(ctx, p.ID)
+	switch {
+	case err != nil:
+		return step{}, waitFor(policy.ReasonHeld, errors.Join(cause, err))
+	case outcome.Status == payments.NotPaid:
+		return step{event: EventUnpaid, reason: policy.ReasonAuthorizationUnused, detail: cause.Error()}, nil
+	case outcome.Status == payments.Paid && p.state() == Paying:
+		return step{event: EventProven, detail: outcome.Ref}, nil
+	default:
+		return step{}, waitFor(policy.ReasonHeld, cause)
 	}
 }
 

@@ -57,6 +57,7 @@ func (trustedClock) Now() (time.Time, bool) { return time.Now(), true }
 // bubble runs a test in a synctest bubble with a rig.
 func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		defer r.close()
@@ -207,6 +208,18 @@ func (r *rig) wait(id policy.PurchaseID) *ledger.Purchase {
 	p, err := r.market.Wait(ctx, id)
 	r.must(err)
 	return p
+}
+
+// final waits up to two hours of fake time until a purchase is final.
+func (r *rig) final(id policy.PurchaseID) *ledger.Purchase {
+	r.t.Helper()
+	for end := time.Now().Add(2 * time.Hour); ; {
+		p := r.wait(id)
+		if p.Final || time.Now().After(end) {
+			return p
+		}
+		<-time.After(10 * time.Second)
+	}
 }
 
 // transfers counts the transfers of the token out of the agent's address.
