@@ -173,6 +173,9 @@ func encode(body any) ([]byte, error) {
 // errors are a NetworkError, or an APIError for an answer that ends early or is
 // too long.
 func (c *Client) send(ctx context.Context, q request, req *retryablehttp.Request) (*answer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, c.networkError(q, err, true)
+	}
 	var watch sendWatch
 	client := c.single
 	if q.op.repeat {
@@ -180,7 +183,7 @@ func (c *Client) send(ctx context.Context, q request, req *retryablehttp.Request
 	}
 	resp, err := client.Do(req.WithContext(watch.trace(ctx)))
 	if err != nil {
-		return nil, &NetworkError{Operation: q.op.name, Err: err, unsent: watch.unsent(err)}
+		return nil, c.networkError(q, err, watch.unsent(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // whatever was needed has been read
 	a := &answer{status: resp.StatusCode, header: resp.Header}
@@ -191,7 +194,7 @@ func (c *Client) send(ctx context.Context, q request, req *retryablehttp.Request
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	switch {
 	case err != nil && (ctx.Err() != nil || contextEnded(err)):
-		return nil, &NetworkError{Operation: q.op.name, Err: err}
+		return nil, c.networkError(q, err, false)
 	case err != nil:
 		return nil, badResponse(q.op, a.status, "the answer broke off")
 	case int64(len(a.body)) > limit:
@@ -200,22 +203,32 @@ func (c *Client) send(ctx context.Context, q request, req *retryablehttp.Request
 	return a, nil
 }
 
-// sendWatch observes whether any attempt got as far as to write the request.
+func (c *Client) networkError(q request, err error, unsent bool) error {
+	return &NetworkError{Operation: q.op.name, Err: err, text: c.redactor(q).message(err.Error()), unsent: unsent}
+}
+
+// redactor hides the secrets of the call in foreign text.
+func (c *Client) redactor(q request) redactor {
+	return redactor{secrets: append([]Secret{*c.key, q.token}, q.secrets...)}
+}
+
+// sendWatch observes whether any attempt had a connection. Whether the request
+// went out on it cannot be told for sure: the transport writes beside the call.
 type sendWatch struct {
-	asked, wrote atomic.Bool
+	asked, got atomic.Bool
 }
 
 func (w *sendWatch) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:      func(string) { w.asked.Store(true) },
-		WroteHeaders: func() { w.wrote.Store(true) },
+		GetConn: func(string) { w.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { w.got.Store(true) },
 	})
 }
 
 // unsent says whether the request certainly never left. A transport that does not
 // report (asked is false) counts as having sent, unless its error is a dial's.
 func (w *sendWatch) unsent(err error) bool {
-	if w.wrote.Load() {
+	if w.got.Load() {
 		return false
 	}
 	return w.asked.Load() || neverSent(err)
@@ -226,7 +239,10 @@ func decodeReply(op operation, a *answer, out any) error {
 	if !json.Valid(a.body) {
 		return badResponse(op, a.status, "the answer is not JSON")
 	}
-	if f := decodeObject(a.body, reflect.ValueOf(out).Elem(), ""); f != nil {
+	if f := decodeObject(bytes.TrimSpace(a.body), reflect.ValueOf(out).Elem()); f != nil {
+		if f.member == "" {
+			f.member = "the reply"
+		}
 		return shapeError(op, f)
 	}
 	return nil
@@ -249,8 +265,8 @@ func (c *Client) apiError(q request, a *answer) error {
 			Details json.RawMessage `json:"details"`
 		} `json:"error"`
 	}
-	r := redactor{secrets: append([]Secret{*c.key, q.token}, q.secrets...)}
-	if json.Unmarshal(a.body, &envelope) != nil || !wellFormed(envelope.Error.Code) || r.text(string(envelope.Error.Code)) != string(envelope.Error.Code) {
+	r := c.redactor(q)
+	if json.Unmarshal(a.body, &envelope) != nil || !wellFormed(envelope.Error.Code, r) {
 		e := badResponse(q.op, a.status, "the answer is not an error of the API")
 		e.RetryAfter = wait
 		return e
@@ -261,9 +277,10 @@ func (c *Client) apiError(q request, a *answer) error {
 	}
 }
 
-// wellFormed says whether a code looks like one: it goes into logs as it is.
-func wellFormed(c Code) bool {
-	if c == "" || len(c) > 64 {
+// wellFormed says whether a code looks like one and is no secret: it goes into
+// logs as it is.
+func wellFormed(c Code, r redactor) bool {
+	if c == "" || len(c) > 64 || r.text(string(c)) != string(c) {
 		return false
 	}
 	for _, b := range []byte(c) {

@@ -3,7 +3,6 @@
 package orchestration
 
 import (
-	"bytes"
 	"encoding/json"
 	"reflect"
 	"strconv"
@@ -12,8 +11,8 @@ import (
 )
 
 // Replies are decoded by the struct tags of their types, and not by encoding/json
-// as a whole, for three reasons: a missing member is an error that names its
-// path, names match exactly, and a record keeps its object in Raw. Tags:
+// as a whole, for four reasons: a missing member is an error that names its path,
+// names match exactly, a record keeps its object in Raw, and it is faster. Tags:
 //
 //	json:"name"     the member
 //	alt:"name"      a second name, used if the first is absent or null
@@ -27,13 +26,16 @@ type faulty interface{ fault() *shapeFault }
 // plan is how to decode one struct type.
 type plan struct {
 	members []member
-	raw     []int // index of the Raw member, nil if there is none
+	slots   map[string][]int // by name; more than one if an embedding type repeats it
+	count   int              // of slots: one for each member and one for each second name
+	raw     []int            // index of the Raw member, nil if there is none
 }
 
 type member struct {
-	index     []int
-	name, alt string
-	need      string
+	index []int
+	name  string
+	alt   int // slot of the second name, 0 if there is none
+	need  string
 }
 
 var plans sync.Map // of reflect.Type to *plan
@@ -42,134 +44,164 @@ func planOf(t reflect.Type) *plan {
 	if p, ok := plans.Load(t); ok {
 		return p.(*plan)
 	}
-	p := &plan{}
-	p.add(t, nil)
+	p := &plan{slots: map[string][]int{}}
+	var alts []string
+	p.add(t, nil, &alts)
+	p.count = len(p.members)
+	for i, alt := range alts {
+		if alt != "" {
+			p.members[i].alt = p.count
+			p.slots[alt] = append(p.slots[alt], p.count)
+			p.count++
+		}
+	}
 	plans.Store(t, p)
 	return p
 }
 
-func (p *plan) add(t reflect.Type, at []int) {
+func (p *plan) add(t reflect.Type, at []int, alts *[]string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		index := append(append([]int(nil), at...), i)
 		switch {
 		case f.Anonymous:
-			p.add(f.Type, index)
+			p.add(f.Type, index, alts)
 		case f.Name == "Raw":
 			p.raw = index
 		default:
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			p.members = append(p.members, member{index: index, name: name, alt: f.Tag.Get("alt"), need: f.Tag.Get("need")})
+			p.slots[name] = append(p.slots[name], len(p.members))
+			p.members = append(p.members, member{index: index, name: name, need: f.Tag.Get("need")})
+			*alts = append(*alts, f.Tag.Get("alt"))
 		}
 	}
 }
 
-// decode reads the JSON value into v, which is addressable. Path is where the
-// value stands in the reply.
-func decode(raw json.RawMessage, v reflect.Value, path string) *shapeFault {
+// decode reads a JSON value, valid and without space around it, into v, which is
+// addressable. The fault's member is relative to the value.
+func decode(raw []byte, v reflect.Value) *shapeFault {
 	switch {
 	case isNull(raw):
 		return nil
-	case v.Kind() == reflect.Pointer:
+	case v.Type() == rawType:
+		v.SetBytes(raw)
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
 		target := reflect.New(v.Type().Elem())
 		v.Set(target)
-		return decode(raw, target.Elem(), path)
-	case v.Kind() == reflect.Struct:
-		return decodeObject(raw, v, path)
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct:
-		return decodeArray(raw, v, path)
+		return decode(raw, target.Elem())
+	case reflect.Struct:
+		return decodeObject(raw, v)
+	case reflect.Slice:
+		return decodeArray(raw, v)
+	case reflect.String:
+		if v.Type() != numberType {
+			if s, ok := plainString(raw); ok {
+				v.SetString(s)
+				return nil
+			}
+		}
 	}
 	if json.Unmarshal(raw, v.Addr().Interface()) != nil {
-		return &shapeFault{member: path, problem: "is not " + kindName(v.Type())}
+		return &shapeFault{problem: "is not " + kindName(v.Type())}
 	}
 	return nil
 }
 
-func decodeArray(raw json.RawMessage, v reflect.Value, path string) *shapeFault {
-	var elements []json.RawMessage
-	if json.Unmarshal(raw, &elements) != nil {
-		return &shapeFault{member: path, problem: "is not an array"}
+func decodeArray(raw []byte, v reflect.Value) *shapeFault {
+	if raw[0] != '[' {
+		return &shapeFault{problem: "is not an array"}
 	}
-	v.Set(reflect.MakeSlice(v.Type(), len(elements), len(elements)))
-	for i, element := range elements {
-		at := path + "[" + strconv.Itoa(i) + "]"
-		if isNull(element) {
-			return &shapeFault{member: at, problem: "is null"}
+	n := 0
+	_ = eachElement(raw, func([]byte) *shapeFault { n++; return nil }) // which reports none
+	v.Set(reflect.MakeSlice(v.Type(), n, n))
+	i := -1
+	return eachElement(raw, func(element []byte) *shapeFault {
+		i++
+		f := decode(element, v.Index(i))
+		if isNull(element) && v.Index(i).Kind() == reflect.Struct {
+			f = &shapeFault{problem: "is null"}
 		}
-		if f := decodeObject(element, v.Index(i), at); f != nil {
-			return f
+		if f != nil {
+			return f.below("[" + strconv.Itoa(i) + "]")
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
-func decodeObject(raw json.RawMessage, v reflect.Value, path string) *shapeFault {
-	var object map[string]json.RawMessage
-	if json.Unmarshal(raw, &object) != nil || object == nil {
-		if path == "" {
-			path = "the reply"
-		}
-		return &shapeFault{member: path, problem: "is not an object"}
+func decodeObject(raw []byte, v reflect.Value) *shapeFault {
+	if raw[0] != '{' {
+		return &shapeFault{problem: "is not an object"}
 	}
 	p := planOf(v.Type())
-	for _, m := range p.members {
-		value, ok := object[m.name]
-		if alt, has := object[m.alt]; m.alt != "" && has && (!ok || isNull(value)) {
-			value, ok = alt, true
+	var few [32][]byte // enough for every record, so that they stay on the stack
+	values := few[:]
+	if p.count > len(few) {
+		values = make([][]byte, p.count)
+	}
+	_ = eachMember(raw, func(name, value []byte) *shapeFault { // which reports none
+		for _, slot := range p.slots[string(name)] {
+			values[slot] = value
 		}
-		if f := m.decode(value, ok, v.FieldByIndex(m.index), dotted(path, m.name)); f != nil {
-			return f
+		return nil
+	})
+	for i := range p.members {
+		m := &p.members[i]
+		value := values[i]
+		if m.alt != 0 && values[m.alt] != nil && (value == nil || isNull(value)) {
+			value = values[m.alt]
+		}
+		if f := m.decode(value, v); f != nil {
+			return f.below(m.name)
 		}
 	}
 	if p.raw != nil {
 		v.FieldByIndex(p.raw).SetBytes(withoutTokens(raw))
 	}
 	if record, ok := v.Addr().Interface().(faulty); ok {
-		if f := record.fault(); f != nil {
-			return f.below(path)
-		}
+		return record.fault()
 	}
 	return nil
 }
 
-func (m member) decode(raw json.RawMessage, ok bool, v reflect.Value, path string) *shapeFault {
+// decode reads the member's value, nil if it is absent, into the struct.
+func (m *member) decode(raw []byte, object reflect.Value) *shapeFault {
 	switch {
-	case !ok && m.need != "":
-		return &shapeFault{member: path, problem: missing}
-	case !ok:
+	case raw == nil && m.need != "":
+		return &shapeFault{problem: missing}
+	case raw == nil:
 		return nil
 	case isNull(raw) && (m.need == "value" || m.need == "text"):
-		return &shapeFault{member: path, problem: "is null"}
+		return &shapeFault{problem: "is null"}
 	}
-	if f := decode(raw, v, path); f != nil {
+	v := object.FieldByIndex(m.index)
+	if f := decode(raw, v); f != nil {
 		return f
 	}
 	if m.need == "text" && v.Len() == 0 {
-		return &shapeFault{member: path, problem: "is empty"}
+		return &shapeFault{problem: "is empty"}
 	}
 	return nil
 }
 
-func dotted(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
-}
+func isNull(raw []byte) bool { return string(raw) == "null" }
 
-func isNull(raw json.RawMessage) bool { return bytes.Equal(bytes.TrimSpace(raw), []byte("null")) }
+var (
+	rawType    = reflect.TypeFor[json.RawMessage]()
+	numberType = reflect.TypeFor[json.Number]()
+)
 
 // kindName says in the words of JSON what a member has to be.
 func kindName(t reflect.Type) string {
 	switch {
-	case t == reflect.TypeFor[json.Number]():
+	case t == numberType:
 		return "a number"
 	case t.Kind() == reflect.String:
 		return "a string"
 	case t.Kind() == reflect.Bool:
 		return "a boolean"
-	case t.Kind() == reflect.Slice:
-		return "an array of strings"
 	case t.Kind() == reflect.Map:
 		return "an object of strings"
 	}

@@ -4,6 +4,7 @@ package orchestration
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -35,12 +36,17 @@ func (e *ValidationError) Error() string {
 type NetworkError struct {
 	Operation string
 	Err       error
-	unsent    bool // no attempt put the request on a connection
+	text      string // of Err, without the secrets of the call
+	unsent    bool   // no attempt had a connection to put the request on
 }
 
 // Error implements error.
 func (e *NetworkError) Error() string {
-	return fmt.Sprintf("orchestration: %s: no answer: %v", e.Operation, e.Err)
+	text := e.text
+	if text == "" && e.Err != nil {
+		text = e.Err.Error()
+	}
+	return fmt.Sprintf("orchestration: %s: no answer: %s", e.Operation, text)
 }
 
 // Unwrap returns the cause, for errors.Is with context.Canceled and the like.
@@ -77,6 +83,15 @@ func (e *APIError) Error() string {
 	return text
 }
 
+// CodeOf returns the code of an [APIError], or "" for any other error.
+func CodeOf(err error) Code {
+	var api *APIError
+	if errors.As(err, &api) {
+		return api.Code
+	}
+	return ""
+}
+
 // shapeFault is a member of a reply that is not as it has to be.
 type shapeFault struct {
 	member  string
@@ -88,9 +103,17 @@ const missing = "is missing"
 // Error implements error.
 func (f *shapeFault) Error() string { return f.member + " " + f.problem }
 
-// below puts the fault under a path.
-func (f *shapeFault) below(path string) *shapeFault {
-	return &shapeFault{member: dotted(path, f.member), problem: f.problem}
+// below puts the fault under the member of that name, or the element "[n]".
+func (f *shapeFault) below(name string) *shapeFault {
+	switch {
+	case f.member == "":
+		f.member = name
+	case f.member[0] == '[':
+		f.member = name + f.member
+	default:
+		f.member = name + "." + f.member
+	}
+	return f
 }
 
 func shapeError(op operation, f *shapeFault) *APIError {

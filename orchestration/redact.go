@@ -62,7 +62,7 @@ func (r redactor) message(s string) string {
 
 // details redacts a JSON value. It returns nil for what is too long or no JSON.
 func (r redactor) details(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || len(raw) > maxDetails || isNull(raw) {
+	if len(raw) == 0 || len(raw) > maxDetails || isNull(bytes.TrimSpace(raw)) {
 		return nil
 	}
 	return rewrite(raw, secretName, r.text)

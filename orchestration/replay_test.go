@@ -12,10 +12,10 @@ import (
 type replay func(context.Context, *Client) (any, error)
 
 const (
-	testToken    Secret = "pairing-token-EXAMPLE"
-	agentAddress        = "0x1563915e194D8CfBA1943570603F7606A3115508"
-	payeeAddress        = "0x3333333333333333333333333333333333333333"
-	tokenAddress        = "0x4444444444444444444444444444444444444444"
+	testToken    = Secret("pairing-token-EXAMPLE")
+	agentAddress = "0x1563915e194D8CfBA1943570603F7606A3115508"
+	payeeAddress = "0x3333333333333333333333333333333333333333"
+	tokenAddress = "0x4444444444444444444444444444444444444444"
 )
 
 var (

@@ -4,6 +4,8 @@ package orchestration
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -44,6 +46,10 @@ func retrying(transport *http.Client, logger *zap.Logger, attempts int) *retryab
 func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		return false, err // it will be as wrong the next time
 	}
 	wait := retryWaitMax
 	if resp != nil {
