@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+	"go.uber.org/zap"
+)
+
+// job is one need with a schedule.
+type job struct {
+	need string
+	spec string // cron spec or descriptor, in UTC
+	run  func(ctx context.Context) error
+}
+
+// scheduler starts purchases when their needs' schedules say so. A run that is
+// still going when the next is due makes that one skip; runs that were due
+// while the daemon was down are not caught up.
+type scheduler struct {
+	jobs []job
+	log  *zap.Logger
+}
+
+// parseSchedule reads a cron spec. A zone in it is refused: the library panics
+// on one, and schedules are in UTC.
+func parseSchedule(spec string) (cron.Schedule, error) {
+	if strings.Contains(spec, "TZ=") {
+		return nil, fmt.Errorf("schedule %q: a time zone is not allowed, schedules are in UTC", spec)
+	}
+	schedule, err := cron.ParseStandard(spec)
+	if err != nil {
+		return nil, fmt.Errorf("schedule %q: %w", spec, err)
+	}
+	return schedule, nil
+}
+
+// String returns the part's name.
+func (s *scheduler) String() string { return "scheduler" }
+
+// Run starts the jobs until the context ends, then waits for those that run.
+func (s *scheduler) Run(ctx context.Context) error {
+	logger := cronLog{s.log}
+	c := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(logger),
+		cron.WithChain(cron.Recover(logger), cron.SkipIfStillRunning(logger)))
+	for _, j := range s.jobs {
+		schedule, err := parseSchedule(j.spec)
+		if err != nil {
+			return fatal(fmt.Errorf("need %s: %w", j.need, err))
+		}
+		c.Schedule(schedule, cron.FuncJob(func() {
+			if err := j.run(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("scheduled purchase not started", zap.String("need", j.need), zap.Error(err))
+			}
+		}))
+	}
+	c.Start()
+	<-ctx.Done()
+	<-c.Stop().Done()
+	return nil
+}
+
+// cronLog lets the cron library log through zap.
+type cronLog struct{ log *zap.Logger }
+
+// Info logs what the library tells of its routine.
+func (l cronLog) Info(msg string, keysAndValues ...any) {
+	l.log.Debug("schedule event", zap.String("event", msg), zap.Any("details", keysAndValues))
+}
+
+// Error logs a job that panicked.
+func (l cronLog) Error(err error, msg string, keysAndValues ...any) {
+	l.log.Error("schedule fault", zap.String("event", msg), zap.Error(err), zap.Any("details", keysAndValues))
+}
