@@ -23,9 +23,7 @@ func Example() {
 	}))
 	defer market.Close()
 
-	client, err := orchestration.New(orchestration.Config{BaseURL: market.URL, APIKey: "platform key", Version: "1.0"})
-	fmt.Println(err)
-	client, err = orchestration.New(orchestration.Config{BaseURL: market.URL, APIKey: "platform-key", Version: "1.0"})
+	client, err := orchestration.New(orchestration.Config{BaseURL: market.URL, APIKey: "platform-key", Version: "1.0"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -46,7 +44,6 @@ func Example() {
 	fmt.Println(err)
 	fmt.Println(orchestration.Classify(err), orchestration.Ambiguous(err))
 	// Output:
-	// orchestration: configuration: APIKey must be one line of visible ASCII characters
 	// pol_1 fleet
 	// orchestration: CreateOrder: QUOTE_EXPIRED (HTTP 409): the quote is too old
 	// research false
