@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/agentd-project/agentd/ledger"
+	"github.com/agentd-project/agentd/policy"
+)
+
+// TestEndingAReservation tries each end after each end.
+func TestEndingAReservation(t *testing.T) {
+	ends := map[string]func(context.Context, *ledger.Ledger) error{
+		"settle": func(ctx context.Context, l *ledger.Ledger) error {
+			return l.Settle(ctx, settlement("p1", 500, t0), nil)
+		},
+		"settle other": func(ctx context.Context, l *ledger.Ledger) error { return l.Settle(ctx, otherTransfer(), nil) },
+		"release":      func(ctx context.Context, l *ledger.Ledger) error { return l.Release(ctx, "p1", nil) },
+		"refund":       func(ctx context.Context, l *ledger.Ledger) error { return l.Refund(ctx, "p1", nil) },
+	}
+	for _, c := range []struct {
+		name, first, second string
+		want                error
+		status              policy.ReservationStatus
+		spent               int64
+	}{
+		{"settled", "settle", "", nil, policy.ReservationSettled, 500},
+		{"settled again", "settle", "settle", nil, policy.ReservationSettled, 500},
+		{"settled by another transfer", "settle", "settle other", ledger.ErrConflict, policy.ReservationSettled, 500},
+		{"settled, then released", "settle", "release", ledger.ErrClosed, policy.ReservationSettled, 500},
+		{"settled, then refunded", "settle", "refund", nil, policy.ReservationRefunded, 0},
+		{"released", "release", "", nil, policy.ReservationReleased, 0},
+		{"released again", "release", "release", nil, policy.ReservationReleased, 0},
+		{"released, but the chain shows it paid", "release", "settle", nil, policy.ReservationSettled, 500},
+		{"released, then refunded", "release", "refund", ledger.ErrClosed, policy.ReservationReleased, 0},
+		{"refunded while reserved", "refund", "", nil, policy.ReservationRefunded, 0},
+		{"refunded again", "refund", "refund", nil, policy.ReservationRefunded, 0},
+		{"refunded, then settled", "refund", "settle", ledger.ErrClosed, policy.ReservationRefunded, 0},
+		{"refunded, then released", "refund", "release", ledger.ErrClosed, policy.ReservationRefunded, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, ck := fresh(t)
+			mustReserve(t, guard(t, l, ck, rules()), request("p1", 700))
+			if err := ends[c.first](t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+			if c.second != "" {
+				if err := ends[c.second](t.Context(), l); !errors.Is(err, c.want) {
+					t.Errorf("got %v, want %v", err, c.want)
+				}
+			}
+			r, err := l.Reservation(t.Context(), "p1")
+			if err != nil || r.Status != c.status {
+				t.Errorf("got %s, %v, want %s", r.Status, err, c.status)
+			}
+			u := mustUsage(t, l, ck.t, rules().Windows...)
+			if int64(u.Spent[0]) != c.spent || int64(u.Lifetime) != c.spent || u.Reserved != 0 || u.Open != 0 {
+				t.Errorf("got %+v, want %d spent", u, c.spent)
+			}
+			verifyClean(t, l)
+		})
+	}
+}
+
+func otherTransfer() ledger.Settlement {
+	s := settlement("p1", 500, t0)
+	s.Ref = "0xother"
+	return s
+}
+
+func TestEndingWithAMove(t *testing.T) {
+	l, c := fresh(t)
+	ctx := t.Context()
+	req := request("p1", 700)
+	req.Record = &ledger.Move{Purchase: purchase("p1", "reserved")}
+	mustReserve(t, guard(t, l, c, rules()), req)
+	move := &ledger.Move{Purchase: purchase("p1", "settled"), From: "reserved", Event: "settled"}
+	for range 2 { // a repeated call finds its outcome and writes nothing
+		if err := l.Settle(ctx, settlement("p1", 700, t0), move); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Refund(ctx, "p1", &ledger.Move{Purchase: purchase("p1", "refunded"), From: "reserved"}); !errors.Is(err, ledger.ErrStale) {
+		t.Errorf("stale refund: got %v", err)
+	}
+	if r, err := l.Reservation(ctx, "p1"); err != nil || r.Status != policy.ReservationSettled {
+		t.Errorf("a stale move ended the reservation: %s, %v", r.Status, err)
+	}
+	// Settled already, and the purchase goes on to another state.
+	late := &ledger.Move{Purchase: purchase("p1", "disputed"), From: "settled", Event: "disputed"}
+	if err := l.Settle(ctx, settlement("p1", 700, t0), late); err != nil {
+		t.Fatal(err)
+	}
+	h, err := l.History(ctx, "p1")
+	if err != nil || len(h) != 3 || h[1].Kind != ledger.KindSettle || h[2].To != "disputed" {
+		t.Errorf("got %d entries, %v", len(h), err)
+	}
+	// Nothing was reserved: only the purchase moves.
+	if err := l.Create(ctx, purchase("p2", "planned")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(ctx, "p2", &ledger.Move{Purchase: purchase("p2", "cancelled"), From: "planned"}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := l.Get(ctx, "p2"); err != nil || p.State != "cancelled" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	verifyClean(t, l)
+}
+
+func TestSettleRefuses(t *testing.T) {
+	l, c := fresh(t)
+	mustReserve(t, guard(t, l, c, rules()), request("p1", 700))
+	for name, change := range map[string]func(*ledger.Settlement){
+		"a transfer without its reference":  func(s *ledger.Settlement) { s.Ref = "" },
+		"a transfer without its chain time": func(s *ledger.Settlement) { s.At = time.Time{} },
+		"a negative value":                  func(s *ledger.Settlement) { s.Value = -1 },
+		"an unknown purchase":               func(s *ledger.Settlement) { s.Purchase = "p9" },
+	} {
+		s := settlement("p1", 700, t0)
+		change(&s)
+		if err := l.Settle(t.Context(), s, nil); err == nil {
+			t.Errorf("settled %s", name)
+		}
+	}
+	if err := l.Refund(t.Context(), "p9", nil); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("refund of an unknown purchase: got %v", err)
+	}
+}
+
+func TestAFreePurchaseIsSettledAndCounted(t *testing.T) {
+	l, c := fresh(t)
+	r := rules()
+	r.Counts = []policy.CountLimit{{Over: time.Hour, Limit: 2}}
+	g := guard(t, l, c, r)
+	for i, id := range []policy.PurchaseID{"p1", "p2", "p3"} {
+		req := request(id, 0)
+		req.Rail, req.Currency = policy.RailNotRequired, ""
+		v, err := g.Reserve(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 {
+			if v.Reason != policy.ReasonCountLimit {
+				t.Errorf("third: got %q", v.Reason)
+			}
+			break
+		}
+		if err := l.Settle(t.Context(), ledger.Settlement{Purchase: id, Rail: policy.RailNotRequired}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if transfers, err := l.SettledTransfers(t.Context()); err != nil || len(transfers) != 0 {
+		t.Errorf("got transfers %v, %v", transfers, err)
+	}
+	verifyClean(t, l)
+}
