@@ -39,6 +39,9 @@ func (m *Market) Run(ctx context.Context) error {
 	if err != nil {
 		m.stopStarting()
 		m.workers.Wait()
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("read open purchases: %w", err)
 	}
 	for _, record := range open {

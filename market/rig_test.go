@@ -42,7 +42,12 @@ type rig struct {
 	rules  policy.Rules
 	needs  []market.Need
 
+	// crash is asked at every commit of a life of the buyer, before and after it;
+	// where it says true that life is over, as by SIGKILL. Nil never crashes.
+	crash func(after bool, state string) bool
+
 	// of one life of the buyer
+	life    *life
 	ledger  *ledger.Ledger
 	market  *market.Market
 	cancel  context.CancelFunc
@@ -58,6 +63,12 @@ func (trustedClock) Now() (time.Time, bool) { return time.Now(), true }
 func bubble(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	t.Parallel()
+	bubbleNow(t, test)
+}
+
+// bubbleNow is bubble for tests that need its outcome at once.
+func bubbleNow(t *testing.T, test func(t *testing.T, r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		defer r.close()
@@ -115,23 +126,28 @@ func (r *rig) start() {
 	var err error
 	r.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(r.dir, "ledger.db")})
 	r.must(err)
-	guard, err := policy.NewGuard(policy.GuardConfig{Rules: &r.rules, Store: r.ledger, Clock: trustedClock{}})
+	r.life = &life{Ledger: r.ledger, wire: r.wire, end: cancel, over: make(chan struct{}), crash: r.crash}
+	client := &http.Client{Transport: r.life}
+	api, err := orchestration.New(orchestration.Config{BaseURL: "http://localhost", APIKey: orchestration.Secret(sandbox.DefaultAPIKey),
+		Version: "test", HTTPClient: client})
+	r.must(err)
+	guard, err := policy.NewGuard(policy.GuardConfig{Rules: &r.rules, Store: r.life, Clock: trustedClock{}})
 	r.must(err)
 	token := money.Asset{Chain: money.ChainID(r.chain.CAIP2()), Address: r.chain.Token(), Symbol: "USDC", Decimals: 6, Currency: "USD"}
-	node, err := evm.Dial(evm.Config{ID: token.Chain, Name: "base-sepolia", RPC: []string{"http://127.0.0.1"}, HTTPClient: &http.Client{Transport: r.wire},
+	node, err := evm.Dial(evm.Config{ID: token.Chain, Name: "base-sepolia", RPC: []string{"http://127.0.0.1"}, HTTPClient: client,
 		Final: evm.Final{Confirmations: 1}, Gas: evm.Gas{MaxFeePerGas: money.FromUint64(200e9), PerDay: money.FromUint64(1e18)},
 		Tokens: []evm.Token{{Asset: token, Name: "USDC", Version: "2"}}})
 	r.must(err)
 	r.must(node.VerifyStart(ctx))
-	rails, err := payments.NewSet(payments.SetConfig{Wallet: r.agent, Ledger: r.ledger, Chains: []*evm.Chain{node}})
+	rails, err := payments.NewSet(payments.SetConfig{Wallet: r.agent, Ledger: r.life, Chains: []*evm.Chain{node}})
 	r.must(err)
 	machine, identity := r.machine(ctx)
 	store, err := pairing.NewFileStore(r.dir)
 	r.must(err)
-	sessions, err := pairing.New(pairing.Config{API: r.api, Wallet: r.agent, Machine: func() (string, string) { return machine, identity },
+	sessions, err := pairing.New(pairing.Config{API: api, Wallet: r.agent, Machine: func() (string, string) { return machine, identity },
 		Store: store, Guard: guard, Settings: pairing.Settings{Provider: "custom", Role: "buyer"}, Logger: r.log("pairing")})
 	r.must(err)
-	r.market, err = market.New(market.Config{API: r.api, Sessions: sessions, Guard: guard, Ledger: r.ledger, Rails: rails, Needs: r.needs,
+	r.market, err = market.New(market.Config{API: api, Sessions: sessions, Guard: guard, Ledger: r.life, Rails: rails, Needs: r.needs,
 		Tokens: []market.Token{{Asset: token, DomainName: "USDC", DomainVersion: "2"}},
 		Chains: map[string]money.ChainID{r.chain.CAIP2(): token.Chain, "base-sepolia": token.Chain}, Payer: r.agent.Address(), Logger: r.log("market")})
 	r.must(err)
