@@ -107,7 +107,7 @@ func Ambiguous(err error) bool {
 		return api.Status >= http.StatusInternalServerError ||
 			api.Code == CodeBadResponse || api.Code == CodeInvalidResponseShape
 	case errors.As(err, &network):
-		return !network.unsent
+		return !network.Unsent
 	}
 	return false
 }

@@ -73,7 +73,7 @@ func TestClassify(t *testing.T) {
 		"configuration":                {&ConfigError{}, ActionFixConfiguration, false},
 		"validation":                   {&ValidationError{}, ActionOurFault, false},
 		"network":                      {&NetworkError{Err: context.DeadlineExceeded}, ActionWait, true},
-		"network, never sent":          {&NetworkError{Err: context.Canceled, unsent: true}, ActionWait, false},
+		"network, never sent":          {&NetworkError{Err: context.Canceled, Unsent: true}, ActionWait, false},
 		"platform key":                 {api(CodeAuthInvalid, 401, "ListOrders"), ActionFixConfiguration, false},
 		"token":                        {api(CodeAgentAuthExpired, 401, "CreateOrder"), ActionRotate, false},
 		"challenge too late":           {api(CodeAgentPairingProofExpired, 401, "CreatePairing"), ActionRechallenge, false},

@@ -204,7 +204,7 @@ func (c *Client) send(ctx context.Context, q request, req *retryablehttp.Request
 }
 
 func (c *Client) networkError(q request, err error, unsent bool) error {
-	return &NetworkError{Operation: q.op.name, Err: err, text: c.redactor(q).message(err.Error()), unsent: unsent}
+	return &NetworkError{Operation: q.op.name, Err: err, text: c.redactor(q).message(err.Error()), Unsent: unsent}
 }
 
 // redactor hides the secrets of the call in foreign text.

@@ -36,8 +36,10 @@ func (e *ValidationError) Error() string {
 type NetworkError struct {
 	Operation string
 	Err       error
-	text      string // of Err, without the secrets of the call
-	unsent    bool   // no attempt had a connection to put the request on
+	// Unsent says that no attempt had a connection to put the request on, so that
+	// the server knows nothing of the call.
+	Unsent bool
+	text   string // of Err, without the secrets of the call
 }
 
 // Error implements error.
