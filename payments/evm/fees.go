@@ -116,18 +116,25 @@ func (c *Chain) estimate(ctx context.Context, from, token common.Address, data [
 	return gas + gas/4, nil
 }
 
-// afford says whether the account and the gas budget of a day bear a cost beside
-// what is under way.
-func (s *Sender) afford(ctx context.Context, worst money.Amount) error {
+// underWay returns the lane's transactions that are not decided, by nonce.
+func (s *Sender) underWay(ctx context.Context) (lane []ledger.Attempt, err error) {
 	open, err := s.ledger.OpenAttempts(ctx, s.chain.ID(), s.wallet.Address())
 	if err != nil {
-		return fmt.Errorf("read attempts: %w", err)
+		return nil, fmt.Errorf("read attempts: %w", err)
 	}
-	needed := worst
 	for _, a := range open {
-		if a.Kind != AttemptTransfer {
-			continue
+		if a.Kind == AttemptTransfer {
+			lane = append(lane, a)
 		}
+	}
+	return lane, nil
+}
+
+// afford says whether the account and the gas budget of a day bear a cost beside
+// what is under way.
+func (s *Sender) afford(ctx context.Context, worst money.Amount, lane []ledger.Attempt) error {
+	needed := worst
+	for _, a := range lane {
 		cost, err := a.FeeCap.Mul(a.Gas)
 		if err == nil {
 			needed, err = needed.Add(cost)
@@ -161,7 +168,11 @@ func (s *Sender) Ready(ctx context.Context, token, to common.Address, amount mon
 	if err != nil {
 		return err
 	}
-	return s.afford(ctx, p.worst)
+	lane, err := s.underWay(ctx)
+	if err != nil {
+		return err
+	}
+	return s.afford(ctx, p.worst, lane)
 }
 
 // prepare signs the purchase's transfer under the lane's next nonce and stores
@@ -178,10 +189,14 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant) (*pending, error) 
 		return nil, err
 	}
 	defer s.lane.release()
-	if err := s.afford(ctx, p.worst); err != nil {
+	lane, err := s.underWay(ctx)
+	if err != nil {
 		return nil, err
 	}
-	nonce, err := s.nextNonce(ctx)
+	if err := s.afford(ctx, p.worst, lane); err != nil {
+		return nil, err
+	}
+	nonce, err := s.nextNonce(ctx, lane)
 	if err != nil {
 		return nil, err
 	}
@@ -204,8 +219,10 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant) (*pending, error) 
 }
 
 // nextNonce returns the nonce after the highest that the chain has seen or that
-// was ever stored: an endpoint that lags must not make one be used twice.
-func (s *Sender) nextNonce(ctx context.Context) (uint64, error) {
+// was ever stored: an endpoint that lags must not make one be used twice. Where
+// the endpoint knows of less than is decided already, it lags or the chain was
+// replaced, and nothing is signed: a gap would hold up the lane for ever.
+func (s *Sender) nextNonce(ctx context.Context, lane []ledger.Attempt) (uint64, error) {
 	next, err := s.chain.pendingNonce(ctx, s.wallet.Address())
 	if err != nil {
 		return 0, err
@@ -214,11 +231,28 @@ func (s *Sender) nextNonce(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read nonces: %w", err)
 	}
-	if ok {
-		next = max(next, highest+1)
+	if !ok {
+		return next, s.plausible(next, 0)
 	}
-	if next > maxNonce {
-		return 0, &Error{Action: ActionReport, Method: "eth_getTransactionCount", Cause: fmt.Errorf("impossible nonce %d", next)}
+	known := highest + 1
+	for _, a := range lane {
+		n, err := strconv.ParseUint(a.Nonce, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("attempt of purchase %s: %w", a.Purchase, err)
+		}
+		known = min(known, n)
 	}
-	return next, nil
+	if err := s.plausible(next, known); err != nil {
+		return 0, err
+	}
+	return max(next, highest+1), nil
+}
+
+// plausible refuses a count of transactions that cannot be: below what is
+// known, or beyond a lifetime.
+func (s *Sender) plausible(count, known uint64) error {
+	if count >= known && count <= maxNonce {
+		return nil
+	}
+	return &Error{Action: ActionAbsent, Method: "eth_getTransactionCount", Cause: fmt.Errorf("%d transactions of %s, but at least %d are known", count, s.wallet.Address(), known)}
 }

@@ -35,7 +35,7 @@ const (
 func (s *Sender) follow(ctx context.Context, p *pending) (Receipt, error) {
 	wait, sent := firstPoll, time.Time{}
 	if p.Status == ledger.AttemptPrepared {
-		if err := s.send(ctx, p, OutcomeSent); err != nil && ctx.Err() != nil {
+		if err := s.send(ctx, p, OutcomeSent); decided(err) || (err != nil && ctx.Err() != nil) {
 			return Receipt{}, err
 		}
 		sent = time.Now()
