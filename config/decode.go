@@ -64,6 +64,7 @@ func (l *loader) decodeSection(n *yaml.Node, v reflect.Value, path string) {
 	names := memberNames(v.Type())
 	if n.Kind != yaml.MappingNode {
 		l.fault(path, describe(n), "a mapping of "+list(names), "")
+		l.broken[path] = true
 		return
 	}
 	seen := make(map[string]bool, len(n.Content)/2)
@@ -100,6 +101,7 @@ func memberOf(section reflect.Type, name string) (member, bool) {
 func (l *loader) decodeList(n *yaml.Node, v reflect.Value, m member, path string) {
 	if n.Kind != yaml.SequenceNode {
 		l.fault(path, describe(n), "a list", "")
+		l.broken[path] = true
 		return
 	}
 	items := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))

@@ -92,7 +92,9 @@ func (l *loader) complete() {
 	agent := &l.cfg.Machine.Agent
 	if len(agent.AllowedProviderKeys) == 0 {
 		for _, e := range l.cfg.Heartbeat.Endpoints {
-			agent.AllowedProviderKeys = append(agent.AllowedProviderKeys, e.ProviderKey)
+			if e.ProviderKey != "" {
+				agent.AllowedProviderKeys = append(agent.AllowedProviderKeys, e.ProviderKey)
+			}
 		}
 	}
 	for i := range l.cfg.Needs {

@@ -78,6 +78,11 @@ type place struct {
 // fault records one fault at a key. The place is that of the key or, if it does
 // not stand anywhere, of the nearest key around it.
 func (l *loader) fault(key, found, allowed, hint string) {
+	for path := parentOf(key); path != ""; path = parentOf(path) {
+		if l.broken[path] {
+			return // what is below was never read
+		}
+	}
 	at := l.locate(key)
 	l.faults = append(l.faults, Fault{
 		Source: at.source, Line: at.line, Key: key, Found: found, Allowed: allowed, Hint: hint,

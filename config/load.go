@@ -21,6 +21,8 @@ type loader struct {
 	faults     Faults
 	// at is where each key stands that stands somewhere.
 	at map[string]place
+	// broken are sections and lists that are something else.
+	broken map[string]bool
 	// origin names the variable that a node of the tree came from.
 	origin map[*yaml.Node]string
 	// urls are the keys of all URLs that were read.
@@ -45,7 +47,7 @@ func Load(path string, environ []string) (*Config, error) {
 func newLoader(path string, environ []string) *loader {
 	l := &loader{
 		name: path, file: path, env: environment(environ),
-		at: make(map[string]place), origin: make(map[*yaml.Node]string),
+		at: make(map[string]place), broken: make(map[string]bool), origin: make(map[*yaml.Node]string),
 	}
 	if path == "" {
 		l.name = "environment"

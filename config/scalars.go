@@ -136,12 +136,16 @@ func parseScalar(text string, v reflect.Value, m member) error {
 		v.SetBool(text == "true")
 	case reflect.Int, reflect.Int64:
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		if err != nil {
+			return err
+		}
 		v.SetInt(n)
-		return err
 	case reflect.Uint8, reflect.Uint64:
 		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
+		if err != nil {
+			return err
+		}
 		v.SetUint(n)
-		return err
 	default:
 		return errScalar
 	}

@@ -92,6 +92,7 @@ func (l *loader) validateTokens(chain string, tokens []Token) {
 		}
 		addresses[t.Address] = true
 		switch {
+		case l.faulted(path + ".decimals"):
 		case !l.isSet(path + ".decimals"):
 			l.fault(path+".decimals", "nothing", "the token's decimals, which are compared with the chain's", "")
 		case t.Decimals > maxTokenDecimals:

@@ -79,15 +79,15 @@ func (l *loader) validateAccept(path string, a Accept) {
 	}
 	// The compiler's default loader reads local files only.
 	if _, err := jsonschema.NewCompiler().Compile(a.SchemaFile); err != nil {
-		l.fault(path+".schema_file", "a file that is no JSON Schema: "+oneLine(err), "a JSON Schema", "")
+		l.fault(path+".schema_file", "a file that is no JSON Schema: "+strings.ReplaceAll(oneLine(err), `"file://`+a.SchemaFile+`#"`, "it"), "a JSON Schema", "")
 	}
 }
 
 // oneLine flattens an error of several lines.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
-	if len(text) > 300 {
-		text = text[:300] + "…"
+	if len(text) > 400 {
+		text = text[:400] + "…"
 	}
 	return text
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 
+	"github.com/agentd-project/agentd/agent"
 	"github.com/agentd-project/agentd/config"
 )
 
@@ -22,11 +23,33 @@ func (c *checkCmd) Run(ctx context.Context, con *console, o *options) error {
 		return faults
 	}
 	if c.Online {
-		if err := checkOnline(ctx, con, cfg); err != nil {
-			return err
-		}
+		return con.checkOnline(ctx, cfg)
 	}
 	return con.say("ok")
+}
+
+// checkOnline prints what the Market and the chains answered. What is wrong there
+// is a fault of the configuration too: it names them.
+func (c *console) checkOnline(ctx context.Context, cfg *config.Config) error {
+	version, _ := buildVersion()
+	checks := agent.CheckOnline(ctx, agent.Options{Config: cfg, Version: version})
+	t := newTable(c.out)
+	failed := 0
+	for _, check := range checks {
+		mark, detail := "ok", check.Detail
+		if check.Err != nil {
+			mark, detail = "FAIL", check.Err.Error()
+			failed++
+		}
+		t.row(mark, check.Name, detail)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if failed > 0 {
+		return fail(exitConfig, "%s failed", plural(failed, "check"))
+	}
+	return nil
 }
 
 // checkKeys unlocks every configured key: a wrong passphrase is a fault of the

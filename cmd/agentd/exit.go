@@ -3,10 +3,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/agentd-project/agentd/admin"
 	"github.com/agentd-project/agentd/config"
@@ -79,8 +79,8 @@ func codeOf(err error) int {
 		default:
 			return exitFailure
 		}
-	case errors.Is(err, context.Canceled):
-		return exitFailure
+	case errors.Is(err, fs.ErrPermission):
+		return exitNotPermitted
 	default:
 		return exitFailure
 	}
