@@ -100,10 +100,10 @@ func fill(b *testing.B, path string, rows int) {
 		`PRAGMA wal_checkpoint(TRUNCATE)`,
 	} {
 		var args []any
-		switch {
-		case statement[0] == 'C':
+		switch statement[0] {
+		case 'C':
 			args = []any{rows, t0.Unix()}
-		case statement[0] == 'U':
+		case 'U':
 			args = []any{rows}
 		}
 		if _, err := db.ExecContext(b.Context(), statement, args...); err != nil {

@@ -27,7 +27,8 @@ var migrations embed.FS
 // schemaVersion is the version that the newest migration leaves in user_version.
 const schemaVersion = 1
 
-// readers is how many readers may look at the file at once.
+// readers is how many readers may look at the file at once. One stays open; the
+// others end with the burst that needed them, since each has a cache of its own.
 const readers = 4
 
 // Config is what a ledger is opened with.
@@ -68,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := prepareFile(cfg.Path); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	db, err := openPool(cfg.Path, 1, "journal_mode(WAL)", "synchronous(FULL)")
+	db, err := openPool(cfg.Path, 1, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-1024)")
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
@@ -78,7 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if l.w, err = newWriter(ctx, db); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, db.Close()))
 	}
-	if l.r, err = openPool(cfg.Path, readers, "query_only(1)"); err != nil {
+	if l.r, err = openPool(cfg.Path, readers, "query_only(1)", "cache_size(-512)"); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, l.w.close()))
 	}
 	l.verified.Store(true)
@@ -113,7 +114,7 @@ func openPool(path string, size int, pragmas ...string) (*sql.DB, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(size)
-	db.SetMaxIdleConns(size)
+	db.SetMaxIdleConns(1)
 	return db, nil
 }
 

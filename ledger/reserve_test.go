@@ -135,6 +135,30 @@ func TestTimeNeverRunsBackwards(t *testing.T) {
 	}
 }
 
+// The store keeps its floor by itself, even if a decision allows what it must not.
+func TestOnlyTrustedTimeRaisesTheFloor(t *testing.T) {
+	l, _ := fresh(t)
+	allowing := func(*policy.State) policy.Verdict { return allow }
+	for _, c := range []struct {
+		id      policy.PurchaseID
+		at      time.Time
+		trusted bool
+		want    time.Time
+	}{
+		{"p1", t0, true, t0},
+		{"p2", t0.AddDate(9, 0, 0), false, t0},
+		{"p3", t0.Add(time.Hour), true, t0.Add(time.Hour)},
+		{"p4", t0, true, t0.Add(time.Hour)},
+	} {
+		if _, err := l.Reserve(t.Context(), request(c.id, 1), policy.Query{At: c.at, Trusted: c.trusted}, allowing); err != nil {
+			t.Fatal(err)
+		}
+		if st, err := l.State(t.Context(), policy.Query{}); err != nil || !st.At.Equal(c.want) {
+			t.Errorf("%s: floor is %s, %v, want %s", c.id, st.At, err, c.want)
+		}
+	}
+}
+
 func TestReserveAgainReplaces(t *testing.T) {
 	l, c := fresh(t)
 	g := guard(t, l, c, rules())

@@ -68,11 +68,11 @@ func sumSince(q querier, start time.Time) (t tally, err error) {
 }
 
 func floorTo(n, width int64) int64 {
-	if r := n % width; r < 0 {
-		return n - r - width
-	} else {
-		return n - r
+	r := n % width
+	if r < 0 {
+		r += width
 	}
+	return n - r
 }
 
 func ceilTo(n, width int64) int64 {
