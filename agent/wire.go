@@ -171,7 +171,7 @@ func (a *Agent) wireMarketAPI(transport http.RoundTripper) error {
 func (a *Agent) wireMachine(ctx context.Context, store *pairing.FileStore, transport http.RoundTripper) error {
 	a.machine = &machine{
 		api: a.api, meta: a.ledger, cfg: a.cfg.Machine, now: a.clock.estimate, health: a.health, log: a.log,
-		identity: func() (*wallet.Wallet, error) { return a.identityKey() }, changed: func() { a.pairing.Wake() },
+		identity: func() (*wallet.Wallet, error) { return a.identityKey() }, changed: func() { a.pairing.Wake(); wake(a.heartbeat.woken) },
 	}
 	if err := a.machine.restore(ctx); err != nil {
 		return err
@@ -244,7 +244,8 @@ func (a *Agent) order() {
 		l.bound = a.opt.Listening
 		a.parts = append(a.parts, l)
 	}
-	a.parts = append(a.parts, a.admin,
+	a.parts = append(a.parts, a.admin)
+	a.parts = append(a.parts,
 		a.loop(loop{name: "market probe", interval: pollMarket, limit: time.Minute, retry: 2 * time.Second, pass: a.probeMarket, wake: a.wakeMarket}),
 		a.loop(loop{name: "machine", interval: pollMachineActive, limit: 5 * time.Minute, retry: time.Second, pass: a.machine.pass, next: a.machine.pause, wake: a.wakeMachine}))
 	for _, w := range a.chains {
