@@ -80,7 +80,10 @@ func (b *backend) open(config *params.ChainConfig, accounts types.GenesisAlloc) 
 	return nil
 }
 
-// pending returns the number of transactions that could be mined.
+// settle waits until the pool has sorted what it took and has seen the newest block. A pool that fails is being closed.
+func (b *backend) settle() { _ = b.eth.TxPool().Sync() }
+
+// pending returns the number of transactions that a block would have to take.
 func (b *backend) pending() int {
 	pending, _ := b.eth.TxPool().Stats()
 	return pending

@@ -27,7 +27,7 @@ func escrowMethods(e escrowContract) map[string]method {
 func (e escrowContract) lock(f *frame, args []any) ([]any, error) {
 	id, token, payee := args[0].([32]byte), args[1].(common.Address), args[2].(common.Address)
 	amount, deadline := args[3].(*big.Int), args[4].(*big.Int)
-	if f.ledger.orders[id].state != orderNone {
+	if f.orders[id].state != orderNone {
 		return nil, refuse(e.abi, "OrderExists", id)
 	}
 	late := deadline.Cmp(new(big.Int).SetUint64(f.time)) <= 0 || deadline.Cmp(maxDeadline) > 0
@@ -41,7 +41,7 @@ func (e escrowContract) lock(f *frame, args []any) ([]any, error) {
 	if allowed := orZero(f.allowances[allowance{f.from, EscrowAddress}]); allowed.Cmp(amount) != 0 {
 		return nil, refuse(e.abi, "InexactAllowance", allowed, amount)
 	}
-	put(f.ledger, f.ledger.orders, id, order{f.from, payee, token, amount, deadline.Uint64(), orderLocked})
+	put(f.ledger, f.orders, id, order{f.from, payee, token, amount, deadline.Uint64(), orderLocked})
 	topics := []common.Hash{id, addressTopic(f.from), addressTopic(payee)}
 	if err := f.emit(EscrowAddress, e.abi.Events["Locked"], topics, token, amount, deadline); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (e escrowContract) lock(f *frame, args []any) ([]any, error) {
 
 func (e escrowContract) release(f *frame, args []any) ([]any, error) {
 	id := args[0].([32]byte)
-	o := f.ledger.orders[id]
+	o := f.orders[id]
 	if o.state != orderLocked {
 		return nil, refuse(e.abi, "OrderNotLocked", id)
 	}
@@ -63,7 +63,7 @@ func (e escrowContract) release(f *frame, args []any) ([]any, error) {
 
 func (e escrowContract) refund(f *frame, args []any) ([]any, error) {
 	id := args[0].([32]byte)
-	o := f.ledger.orders[id]
+	o := f.orders[id]
 	if o.state != orderLocked {
 		return nil, refuse(e.abi, "OrderNotLocked", id)
 	}
@@ -75,7 +75,7 @@ func (e escrowContract) refund(f *frame, args []any) ([]any, error) {
 
 func (e escrowContract) pay(f *frame, id [32]byte, o order, state orderState, event string, to common.Address) error {
 	o.state = state
-	put(f.ledger, f.ledger.orders, id, o)
+	put(f.ledger, f.orders, id, o)
 	if err := f.emit(EscrowAddress, e.abi.Events[event], []common.Hash{id, addressTopic(to)}, o.amount); err != nil {
 		return err
 	}
@@ -83,6 +83,6 @@ func (e escrowContract) pay(f *frame, id [32]byte, o order, state orderState, ev
 }
 
 func (e escrowContract) orders(f *frame, args []any) ([]any, error) {
-	o := f.ledger.orders[args[0].([32]byte)]
+	o := f.orders[args[0].([32]byte)]
 	return []any{o.payer, o.payee, o.token, orZero(o.amount), o.deadline, uint8(o.state)}, nil
 }

@@ -56,6 +56,7 @@ func (m *miner) mine() {
 
 func (m *miner) commit() {
 	m.backend.beacon.Commit()
+	m.backend.settle()
 	m.last = time.Now()
 	m.blocks.made()
 }
@@ -63,6 +64,7 @@ func (m *miner) commit() {
 // accepted makes a block for a transaction that the pool took, unless another block has it already, it has to wait for one with a
 // lower nonce, mining is held or the chain is too far ahead.
 func (m *miner) accepted(tx common.Hash) {
+	m.backend.settle()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, head := m.backend.head(); m.held || m.backend.mined(tx) || !mayMine(head, time.Now()) {
@@ -82,7 +84,7 @@ func (m *miner) tick() {
 	}
 	_, head := m.backend.head()
 	now := time.Now()
-	if (m.backend.pending() > 0 && mayMine(head, now)) || emptyDue(m.interval, now.Sub(m.last), head, now) {
+	if (mayMine(head, now) && m.backend.pending() > 0) || emptyDue(m.interval, now.Sub(m.last), head, now) {
 		m.commit()
 	}
 }

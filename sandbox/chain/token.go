@@ -79,7 +79,7 @@ func (t tokenContract) mint(f *frame, args []any) ([]any, error) {
 		return nil, refuse(t.abi, "ERC20InvalidReceiver", to)
 	}
 	if new(big.Int).Add(f.supply(), amount).Cmp(maxUint256) > 0 {
-		return nil, &revertError{}
+		return nil, &revertError{data: overflowPanic}
 	}
 	f.add(f.tokens, to, amount)
 	return nil, t.transferred(f, common.Address{}, to, amount)
@@ -199,3 +199,6 @@ var halfN = new(big.Int).Rsh(crypto.S256().Params().N, 1)
 
 // maxDeadline is the latest deadline that the escrow stores.
 var maxDeadline = new(big.Int).SetUint64(math.MaxUint64)
+
+// overflowPanic is Solidity's Panic(0x11).
+var overflowPanic = append(crypto.Keccak256([]byte("Panic(uint256)"))[:4:4], word(big.NewInt(0x11))...)

@@ -47,6 +47,9 @@ func (t handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer func() { _ = in.Body.Close() }()
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
 	t.handler.ServeHTTP(w, in)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
 	return &http.Response{
 		Status:        fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)),
 		StatusCode:    w.status,
