@@ -139,7 +139,7 @@ func decideAllowed(a *Lists, req *Request) Reason {
 	return ""
 }
 
-func lacks(s Set, name string) bool { return s.Len() > 0 && !s.Has(name) }
+func lacks(s Set, name string) bool { return s.c != nil && !s.c.has(name) }
 
 func decideRemoteLists(m *Remote, req *Request) Reason {
 	switch {

@@ -9,8 +9,9 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// smallSet is the size up to which comparing each member beats hashing.
-const smallSet = 8
+// smallSet is the size up to which a set is kept in a small table of its own,
+// whose look-up costs less than that of a map.
+const smallSet = 32
 
 // Set is a compiled, immutable set of strings. Looking something up allocates
 // nothing. Members that are 20-byte hexadecimal addresses are also found as
@@ -22,8 +23,10 @@ type Set struct {
 type compiledSet struct {
 	// lengths has a bit for each length of a member modulo 64: most names that are
 	// not members are told by it alone.
-	lengths   uint64
-	names     []string
+	lengths uint64
+	names   []string
+	// table holds the names by slot, at most half full; it is nil if hashed is used.
+	table     []string
 	hashed    map[string]struct{}
 	addresses []common.Address
 	byAddress map[common.Address]struct{}
@@ -50,12 +53,7 @@ func NewSet(members ...string) Set {
 	c.names = slices.Compact(c.names)
 	slices.SortFunc(c.addresses, common.Address.Cmp)
 	c.addresses = slices.Compact(c.addresses)
-	if len(c.names) > smallSet {
-		c.hashed = make(map[string]struct{}, len(c.names))
-		for _, n := range c.names {
-			c.hashed[n] = struct{}{}
-		}
-	}
+	c.index()
 	if len(c.addresses) > smallSet {
 		c.byAddress = make(map[common.Address]struct{}, len(c.addresses))
 		for _, a := range c.addresses {
@@ -63,6 +61,36 @@ func NewSet(members ...string) Set {
 		}
 	}
 	return Set{c: c}
+}
+
+// index makes the names findable.
+func (c *compiledSet) index() {
+	if len(c.names) > smallSet {
+		c.hashed = make(map[string]struct{}, len(c.names))
+		for _, n := range c.names {
+			c.hashed[n] = struct{}{}
+		}
+		return
+	}
+	size := 4
+	for size < 2*len(c.names) {
+		size *= 2
+	}
+	c.table = make([]string, size)
+	for _, n := range c.names {
+		i := slot(n) & (size - 1)
+		for c.table[i] != "" {
+			i = (i + 1) & (size - 1)
+		}
+		c.table[i] = n
+	}
+}
+
+// slot mixes the length and three letters of a name that is not empty: enough to
+// part the few names of a small set.
+func slot(name string) int {
+	n := len(name)
+	return n + int(name[0])*3 + int(name[n/2])*7 + int(name[n-1])*31
 }
 
 func isAddress(text string) bool {
@@ -77,30 +105,34 @@ func (s Set) Len() int {
 	return len(s.c.names)
 }
 
+func lengthBit(name string) uint64 { return 1 << (uint(len(name)) & 63) }
+
 // Has says whether name is a member, letter by letter.
 func (s Set) Has(name string) bool { return s.c != nil && s.c.has(name) }
 
-func lengthBit(name string) uint64 { return 1 << (uint(len(name)) & 63) }
-
 func (c *compiledSet) has(name string) bool {
-	if c.lengths&lengthBit(name) == 0 {
-		return false
-	}
-	if c.hashed != nil {
+	return c.lengths&lengthBit(name) != 0 && c.find(name)
+}
+
+func (c *compiledSet) find(name string) bool {
+	if c.table == nil || name == "" {
 		_, ok := c.hashed[name]
 		return ok
 	}
-	for i := range c.names {
-		if c.names[i] == name {
+	mask := len(c.table) - 1
+	for i := slot(name) & mask; ; i = (i + 1) & mask {
+		if c.table[i] == name {
 			return true
 		}
+		if c.table[i] == "" {
+			return false
+		}
 	}
-	return false
 }
 
 // HasFold says whether name is a member, whatever its case.
 func (s Set) HasFold(name string) bool {
-	if s.c == nil || s.c.lengths&lengthBit(name) == 0 {
+	if s.c == nil {
 		return false
 	}
 	for i := range s.c.names {
