@@ -176,6 +176,23 @@ func (m *model) release(t *rapid.T) {
 	e.status = policy.ReservationReleased
 }
 
+// reserveAgain opens what was released without a grant, or replaces what is open.
+func (m *model) reserveAgain(t *rapid.T) {
+	e := m.pick(t, func(e *modelEntry) bool { return !e.bound && (isOpen(e) || e.status == policy.ReservationReleased) })
+	value := money.Value(rapid.Int64Range(1, 6_000_000).Draw(t, "value"))
+	now, was := m.effective(), e.status
+	e.status = policy.ReservationReleased // its own reservation is not in its way
+	want := m.wouldAllow(value, now)
+	e.status = was
+	v, err := m.g.Reserve(context.Background(), request(e.id, value))
+	if err != nil || v.Allowed() != want {
+		t.Fatalf("reserve %s again: got %q, %v, the model says allowed is %t", value, v.Reason, err, want)
+	}
+	if want {
+		m.floor, e.value, e.status, e.at = now, value, policy.ReservationOpen, now
+	}
+}
+
 func (m *model) refund(t *rapid.T) {
 	e := m.pick(t, func(e *modelEntry) bool { return isOpen(e) || isSettled(e) })
 	if err := m.l.Refund(context.Background(), e.id, nil); err != nil {
@@ -297,7 +314,7 @@ func TestNoOverspend(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"":        m.check,
 			"reserve": m.reserve, "reserve too": m.reserve, "grant": m.grant, "settle": m.settle, "release": m.release,
-			"refund": m.refund, "again": m.again, "step": m.step, "restart": m.restart,
+			"refund": m.refund, "reserve again": m.reserveAgain, "again": m.again, "step": m.step, "restart": m.restart,
 		})
 		r, err := m.l.Verify(context.Background())
 		if err != nil || len(r.Findings) > 0 {

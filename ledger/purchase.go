@@ -86,7 +86,8 @@ func (t *txn) move(id policy.PurchaseID, m *Move, kind EntryKind, body any) erro
 }
 
 // again is move for an outcome that is recorded already: a repeated call finds
-// its purchase in the new state and writes nothing.
+// its purchase in the new state and writes nothing, unless the move says that it
+// starts from there.
 func (t *txn) again(id policy.PurchaseID, m *Move) error {
 	if m == nil || m.Purchase == nil {
 		return errUnchanged
@@ -95,7 +96,7 @@ func (t *txn) again(id policy.PurchaseID, m *Move) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if state == m.Purchase.State {
+	if state == m.Purchase.State && m.From != state {
 		return errUnchanged
 	}
 	return t.move(id, m, KindMove, nil)

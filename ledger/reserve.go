@@ -14,9 +14,11 @@ import (
 	"github.com/agentd-project/agentd/policy"
 )
 
-// reserveBody is what the journal keeps of a reservation.
+// reserveBody is what the journal keeps of a reservation. Was is the state of
+// the one it replaces.
 type reserveBody struct {
 	Value    money.Value
+	Was      policy.ReservationStatus `json:",omitempty"`
 	At       int64
 	Need     string
 	Service  string
@@ -32,7 +34,8 @@ type bindBody struct {
 }
 
 // Reserve implements [policy.Store]; the request's Record is nil or a *[Move].
-// A purchase whose reservation is closed or granted is [ErrClosed].
+// A purchase may reserve again while it was never granted: an open reservation is
+// replaced, a released one is opened again. Otherwise it is [ErrClosed].
 func (l *Ledger) Reserve(ctx context.Context, req policy.Request, query policy.Query, decide func(*policy.State) policy.Verdict) (policy.Verdict, error) {
 	m, err := moveOf(req.Record)
 	if err != nil {
@@ -45,7 +48,7 @@ func (l *Ledger) Reserve(ctx context.Context, req policy.Request, query policy.Q
 		if err != nil {
 			return err
 		}
-		if own := st.Own; own != nil && (own.Status != policy.ReservationOpen || own.Terms != nil) {
+		if !mayReserve(st.Own) {
 			return ErrClosed
 		}
 		if v = decide(st); !v.Allowed() {
@@ -55,7 +58,7 @@ func (l *Ledger) Reserve(ctx context.Context, req policy.Request, query policy.Q
 			return err
 		}
 		return t.move(req.Purchase, m, KindReserve, reserveBody{
-			Value: req.Reserves(), At: micros(st.At), Need: req.Need, Service: req.Service, Provider: req.Provider,
+			Value: req.Reserves(), Was: statusOf(st.Own), At: micros(st.At), Need: req.Need, Service: req.Service, Provider: req.Provider,
 			Rail: req.Rail, Approved: req.Approved,
 		})
 	})
@@ -63,6 +66,20 @@ func (l *Ledger) Reserve(ctx context.Context, req policy.Request, query policy.Q
 		return policy.Verdict{}, err
 	}
 	return v, nil
+}
+
+func mayReserve(own *policy.Reservation) bool {
+	if own == nil {
+		return true
+	}
+	return own.Terms == nil && (own.Status == policy.ReservationOpen || own.Status == policy.ReservationReleased)
+}
+
+func statusOf(own *policy.Reservation) policy.ReservationStatus {
+	if own == nil {
+		return ""
+	}
+	return own.Status
 }
 
 func moveOf(record any) (*Move, error) {
@@ -80,7 +97,7 @@ func moveOf(record any) (*Move, error) {
 // raises the floor.
 func (t *txn) putReservation(req *policy.Request, st *policy.State, trusted bool) error {
 	value, freed, opened := req.Reserves(), money.Value(0), int64(1)
-	if st.Own != nil {
+	if statusOf(st.Own) == policy.ReservationOpen {
 		freed, opened = st.Own.Value, 0
 	}
 	token, payee := "", ""
@@ -94,7 +111,7 @@ func (t *txn) putReservation(req *policy.Request, st *policy.State, trusted bool
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, '')
 		ON CONFLICT (purchase) DO UPDATE SET need = excluded.need, service = excluded.service, provider = excluded.provider,
 			rail = excluded.rail, chain = excluded.chain, token = excluded.token, payee = excluded.payee,
-			value = excluded.value, at = excluded.at`,
+			value = excluded.value, status = 'open', at = excluded.at`,
 		string(req.Purchase), req.Need, req.Service, req.Provider, req.Rail, string(req.Chain), token, payee,
 		int64(value), micros(st.At))
 	if err != nil {

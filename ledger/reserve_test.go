@@ -180,8 +180,16 @@ func TestReserveAgainReplaces(t *testing.T) {
 	if err := l.Release(t.Context(), "p2", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Reserve(t.Context(), request("p2", 1)); !errors.Is(err, ledger.ErrClosed) {
-		t.Errorf("after the release: got %v, want ErrClosed", err)
+	// Released without a grant, a purchase may search again and reserve anew.
+	mustReserve(t, g, request("p2", 1_000_000))
+	if u := mustUsage(t, l, c.t, rules().Windows...); u.Reserved != 15_000_000 || u.Open != 4 {
+		t.Errorf("reserved anew: got %+v", u)
+	}
+	if err := l.Release(t.Context(), "p1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Reserve(t.Context(), request("p1", 1)); !errors.Is(err, ledger.ErrClosed) {
+		t.Errorf("released after a grant: got %v, want ErrClosed", err)
 	}
 	verifyClean(t, l)
 }

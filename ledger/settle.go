@@ -41,8 +41,8 @@ type endBody struct {
 }
 
 // Settle turns a reservation into spend; m may be nil. It counts from then on at
-// the chain time of the transfer, but not before the time it was reserved at. A
-// released reservation that the chain shows paid after all is settled too, since
+// the chain time of the transfer, but not before the time it was reserved at;
+// what moved on no chain counts at the time of the last reservation. A released reservation that the chain shows paid after all is settled too, since
 // the ledger follows the chain. Settling again with the same reference changes
 // nothing but the purchase; another reference is [ErrConflict], no reservation
 // [ErrNotFound], a refunded one [ErrClosed].
@@ -85,8 +85,9 @@ func (t *txn) settle(s *Settlement, r *policy.Reservation, m *Move) error {
 	if err != nil {
 		return err
 	}
-	if b.Stamp = max(b.At, micros(r.At)); b.At == 0 {
-		b.Stamp = max(b.Stamp, c.floor)
+	if b.Stamp = max(b.At, micros(r.At)); s.Chain == "" {
+		// Without a chain there is no chain time, and no other is proven.
+		b.Stamp = max(c.floor, micros(r.At))
 	}
 	if err := t.setStatus(r.Purchase, policy.ReservationSettled); err != nil {
 		return err

@@ -99,6 +99,13 @@ func TestEndingWithAMove(t *testing.T) {
 	if err != nil || len(h) != 3 || h[1].Kind != ledger.KindSettle || h[2].To != "disputed" {
 		t.Errorf("got %d entries, %v", len(h), err)
 	}
+	// A move that starts where it ends is not a repetition.
+	if err := l.Settle(ctx, settlement("p1", 700, t0), &ledger.Move{Purchase: purchase("p1", "disputed"), From: "disputed", Event: "noted"}); err != nil {
+		t.Fatal(err)
+	}
+	if h, err = l.History(ctx, "p1"); err != nil || len(h) != 4 {
+		t.Errorf("got %d entries, %v, want 4", len(h), err)
+	}
 	// Nothing was reserved: only the purchase moves.
 	if err := l.Create(ctx, purchase("p2", "planned")); err != nil {
 		t.Fatal(err)
@@ -150,9 +157,15 @@ func TestAFreePurchaseIsSettledAndCounted(t *testing.T) {
 			}
 			break
 		}
-		if err := l.Settle(t.Context(), ledger.Settlement{Purchase: id, Rail: policy.RailNotRequired}, nil); err != nil {
+		// The time is nobody's proven one and must not bound a window.
+		s := ledger.Settlement{Purchase: id, Rail: policy.RailNotRequired, At: t0.AddDate(9, 0, 0)}
+		if err := l.Settle(t.Context(), s, nil); err != nil {
 			t.Fatal(err)
 		}
+	}
+	st, err := l.State(t.Context(), policy.Query{At: t0.Add(2 * time.Hour), Trusted: true, Counts: r.Counts})
+	if err != nil || st.Counts[0] != 0 {
+		t.Errorf("two hours later: got %v, %v, want them out of the window", st.Counts, err)
 	}
 	if transfers, err := l.SettledTransfers(t.Context()); err != nil || len(transfers) != 0 {
 		t.Errorf("got transfers %v, %v", transfers, err)

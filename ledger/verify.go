@@ -125,11 +125,15 @@ func applyBody[T any](k *link, do func(*link, T) error) error {
 }
 
 func (a *audit) reserved(k *link, b reserveBody) error {
-	if before, ok := a.open[k.Purchase]; ok {
-		a.want.reserved -= before
-	} else {
-		a.status[policy.ReservationOpen]++
+	before, ok := a.open[k.Purchase]
+	if ok != (b.Was == policy.ReservationOpen) {
+		a.find("journal: entry %d replaces a reservation that is not %q", k.Seq, b.Was)
 	}
+	a.want.reserved -= before
+	if b.Was != "" {
+		a.status[b.Was]--
+	}
+	a.status[policy.ReservationOpen]++
 	a.open[k.Purchase] = b.Value
 	a.want.reserved += b.Value
 	return nil
