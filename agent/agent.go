@@ -67,6 +67,7 @@ type Agent struct {
 	market    *market.Market
 	chains    []*chainWatch
 	heartbeat *heartbeat
+	scheduler *scheduler
 	front     *front
 	admin     *admin.Server
 

@@ -148,7 +148,7 @@ func TestRevokedPairing(t *testing.T) {
 		}
 		d.stop()
 		d = w.start(cfg)
-		time.Sleep(24 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		if s = d.status(); !s.Live || s.Ready || !slices.Contains(d.problems(), problemPairingRevoked) || s.Pairing.Status != pairing.StandingRevoked {
 			t.Errorf("live %v, ready %v, problems %v, pairing %+v", s.Live, s.Ready, d.problems(), s.Pairing)
 		}

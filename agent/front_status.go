@@ -42,7 +42,7 @@ func (f *front) Status(ctx context.Context) (*admin.Status, error) {
 	if s.Open, err = f.showAll(ctx, open); err != nil {
 		return nil, err
 	}
-	s.Needs, err = f.needs(ctx, now)
+	s.Needs, err = f.needs(ctx)
 	return s, err
 }
 
@@ -149,16 +149,11 @@ func windowsOf(r *policy.Rules, st *policy.State) []admin.Window {
 	return out
 }
 
-func (f *front) needs(ctx context.Context, now time.Time) ([]admin.Need, error) {
+func (f *front) needs(ctx context.Context) ([]admin.Need, error) {
 	out := make([]admin.Need, 0, len(f.a.cfg.Needs))
 	for i := range f.a.cfg.Needs {
 		n := &f.a.cfg.Needs[i]
-		view := admin.Need{Name: n.Name, Schedule: n.Schedule}
-		if n.Schedule != "" {
-			if schedule, err := parseSchedule(n.Schedule); err == nil {
-				view.Next = schedule.Next(now)
-			}
-		}
+		view := admin.Need{Name: n.Name, Schedule: n.Schedule, Next: f.a.scheduler.next(n.Name)}
 		last, err := f.a.ledger.List(ctx, ledger.ListOptions{Need: n.Name, Limit: 1})
 		if err != nil {
 			return nil, err

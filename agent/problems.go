@@ -114,6 +114,7 @@ func Problems() []Problem {
 type active struct {
 	since  time.Time
 	detail string
+	logged bool
 	subs   map[string]string // detail per subject, such as the chain
 }
 
@@ -121,13 +122,18 @@ type active struct {
 type health struct {
 	log      *zap.Logger
 	declared []Problem
+	after    map[string]time.Duration
 
 	mu     sync.Mutex
 	active map[string]*active
 }
 
 func newHealth(log *zap.Logger) *health {
-	return &health{log: log, declared: Problems(), active: map[string]*active{}}
+	h := &health{log: log, declared: Problems(), after: map[string]time.Duration{}, active: map[string]*active{}}
+	for _, p := range h.declared {
+		h.after[p.Code] = p.After
+	}
+	return h
 }
 
 // raise notes that a problem lasts, with what is known about it.
@@ -153,10 +159,28 @@ func (h *health) raiseFor(code, subject, detail string) {
 	if a == nil {
 		a = &active{since: time.Now(), subs: map[string]string{}}
 		h.active[code] = a
-		h.log.Warn("problem raised", zap.String("code", code), zap.String("subject", subject), zap.String("detail", detail))
 	}
 	a.subs[subject] = detail
 	a.detail = joinDetails(a.subs)
+	h.logDue(code, a, time.Now())
+}
+
+// logDue logs a problem once it has lasted long enough to be shown.
+func (h *health) logDue(code string, a *active, now time.Time) {
+	if a.logged || now.Sub(a.since) < h.after[code] {
+		return
+	}
+	a.logged = true
+	h.log.Warn("problem raised", zap.String("code", code), zap.String("detail", a.detail))
+}
+
+// announce logs the problems that have become visible since.
+func (h *health) announce(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for code, a := range h.active {
+		h.logDue(code, a, now)
+	}
 }
 
 // clearFor notes that a problem of one subject is over.
@@ -173,6 +197,9 @@ func (h *health) clearFor(code, subject string) {
 		return
 	}
 	delete(h.active, code)
+	if !a.logged {
+		return
+	}
 	h.log.Info("problem cleared", zap.String("code", code), zap.Float64("lasted_seconds", time.Since(a.since).Seconds()))
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -25,6 +26,10 @@ type job struct {
 type scheduler struct {
 	jobs []job
 	log  *zap.Logger
+
+	mu      sync.Mutex
+	cron    *cron.Cron // nil while not running
+	entries map[string]cron.EntryID
 }
 
 // parseSchedule reads a cron spec. A zone in it is refused: the library panics
@@ -48,21 +53,40 @@ func (s *scheduler) Run(ctx context.Context) error {
 	logger := cronLog{s.log}
 	c := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(logger),
 		cron.WithChain(cron.Recover(logger), cron.SkipIfStillRunning(logger)))
+	entries := make(map[string]cron.EntryID, len(s.jobs))
 	for _, j := range s.jobs {
 		schedule, err := parseSchedule(j.spec)
 		if err != nil {
 			return fatal(fmt.Errorf("need %s: %w", j.need, err))
 		}
-		c.Schedule(schedule, cron.FuncJob(func() {
+		entries[j.need] = c.Schedule(schedule, cron.FuncJob(func() {
 			if err := j.run(ctx); err != nil && ctx.Err() == nil {
 				s.log.Warn("scheduled purchase not started", zap.String("need", j.need), zap.Error(err))
 			}
 		}))
 	}
 	c.Start()
+	s.running(c, entries)
 	<-ctx.Done()
 	<-c.Stop().Done()
 	return nil
+}
+
+func (s *scheduler) running(c *cron.Cron, entries map[string]cron.EntryID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cron, s.entries = c, entries
+}
+
+// next returns when a need is bought next; zero if it is not scheduled.
+func (s *scheduler) next(need string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, scheduled := s.entries[need]
+	if s.cron == nil || !scheduled {
+		return time.Time{}
+	}
+	return s.cron.Entry(id).Next
 }
 
 // cronLog lets the cron library log through zap.

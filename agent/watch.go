@@ -119,6 +119,7 @@ func (a *Agent) checkClock() {
 func (a *Agent) checkHealth(ctx context.Context) error {
 	a.checkClock()
 	now := time.Now()
+	a.health.announce(now)
 	expires := a.guard.Rules().Expires
 	expired := !expires.IsZero() && !now.Before(expires)
 	a.health.set(problemPolicyExpired, expired, expires.Format(time.RFC3339))

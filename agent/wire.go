@@ -46,6 +46,9 @@ func New(opt Options) (_ *Agent, err error) {
 	if err := a.lockState(); err != nil {
 		return nil, err
 	}
+	for _, text := range a.cfg.Warnings {
+		a.log.Warn("configuration warning", zap.String("warning", text))
+	}
 	if err := a.openStores(ctx); err != nil {
 		return nil, err
 	}
@@ -73,6 +76,7 @@ func New(opt Options) (_ *Agent, err error) {
 	if err := a.wireMarket(rails); err != nil {
 		return nil, err
 	}
+	a.scheduler = &scheduler{jobs: a.jobs(), log: a.log}
 	a.front = &front{a: a}
 	if a.admin, err = admin.NewServer(admin.ServerConfig{Socket: a.cfg.Admin.Socket, Daemon: a.front, Logger: a.log}); err != nil {
 		return nil, err
@@ -96,12 +100,8 @@ func newAgent(opt Options) *Agent {
 		notify: newNotifier(log), wakeMachine: make(chan struct{}, 1), wakeMarket: make(chan struct{}, 1),
 	}
 	a.metrics = newMetrics(opt.Version, opt.Revision, a.started)
-	for _, text := range a.cfg.Warnings {
-		log.Warn("configuration warning", zap.String("warning", text))
-	}
 	a.health.set(problemKeyInEnvironment, !a.cfg.Keys.Agent.PrivateKey.IsZero(), "")
 	a.health.raise(problemClock, "no answer with a date was seen yet")
-	a.health.raise(problemPairingMissing, "")
 	return a
 }
 
@@ -254,8 +254,8 @@ func (a *Agent) order() {
 	a.parts = append(a.parts, a.pairing, a.market,
 		a.loop(loop{name: "heartbeat", interval: a.cfg.Heartbeat.Interval, limit: 3 * time.Minute, retry: time.Second, pass: a.heartbeat.pass, next: a.heartbeat.pause, wake: a.heartbeat.woken}),
 		a.loop(loop{name: "health", interval: pollHealth, limit: time.Minute, retry: time.Second, pass: a.checkHealth}))
-	if jobs := a.jobs(); len(jobs) > 0 {
-		a.parts = append(a.parts, &scheduler{jobs: jobs, log: a.log})
+	if len(a.scheduler.jobs) > 0 {
+		a.parts = append(a.parts, a.scheduler)
 	}
 }
 
