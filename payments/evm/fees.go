@@ -24,8 +24,6 @@ const (
 	// maxGas is far above any token transfer; an endpoint that estimates more is
 	// not believed.
 	maxGas = 5_000_000
-	// maxNonce is more transactions than an account sends in a lifetime.
-	maxNonce = 1 << 40
 	// defaultTip is the priority fee where no endpoint suggests one, in wei.
 	defaultTip = 1_000_000_000
 )
@@ -78,11 +76,11 @@ func (c *Chain) tip(ctx context.Context) (money.Amount, error) {
 	if ctx.Err() != nil {
 		return money.Amount{}, ctx.Err()
 	}
-	if err != nil {
-		// Not every node has the method; the default is bounded by the ceiling too.
-		return money.FromUint64(defaultTip), nil
+	if err == nil {
+		return money.FromBig(wei)
 	}
-	return money.FromBig(wei)
+	// Not every node has the method; the default is bounded by the ceiling too.
+	return money.FromUint64(defaultTip), nil
 }
 
 // estimate returns the gas limit of a transfer, a quarter above the estimate,
@@ -216,43 +214,4 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant) (*pending, error) 
 		return nil, fmt.Errorf("store transfer: %w", err)
 	}
 	return decode(a)
-}
-
-// nextNonce returns the nonce after the highest that the chain has seen or that
-// was ever stored: an endpoint that lags must not make one be used twice. Where
-// the endpoint knows of less than is decided already, it lags or the chain was
-// replaced, and nothing is signed: a gap would hold up the lane for ever.
-func (s *Sender) nextNonce(ctx context.Context, lane []ledger.Attempt) (uint64, error) {
-	next, err := s.chain.pendingNonce(ctx, s.wallet.Address())
-	if err != nil {
-		return 0, err
-	}
-	highest, ok, err := s.ledger.HighestNonce(ctx, s.chain.ID(), s.wallet.Address())
-	if err != nil {
-		return 0, fmt.Errorf("read nonces: %w", err)
-	}
-	if !ok {
-		return next, s.plausible(next, 0)
-	}
-	known := highest + 1
-	for _, a := range lane {
-		n, err := strconv.ParseUint(a.Nonce, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("attempt of purchase %s: %w", a.Purchase, err)
-		}
-		known = min(known, n)
-	}
-	if err := s.plausible(next, known); err != nil {
-		return 0, err
-	}
-	return max(next, highest+1), nil
-}
-
-// plausible refuses a count of transactions that cannot be: below what is
-// known, or beyond a lifetime.
-func (s *Sender) plausible(count, known uint64) error {
-	if count >= known && count <= maxNonce {
-		return nil
-	}
-	return &Error{Action: ActionAbsent, Method: "eth_getTransactionCount", Cause: fmt.Errorf("%d transactions of %s, but at least %d are known", count, s.wallet.Address(), known)}
 }
