@@ -8,8 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"time"
-
-	"github.com/ethereum/go-ethereum/common"
 )
 
 type runRecord struct {
@@ -114,7 +112,6 @@ func (m *Market) current(s *Service) Service {
 // work is what a provider made of a call.
 type work struct {
 	unreachable bool
-	settled     common.Hash
 	result      json.RawMessage
 	failure     string
 }
@@ -130,8 +127,7 @@ func (m *Market) work(ctx context.Context, s Service, input json.RawMessage, o *
 	}
 	var done work
 	if o != nil && s.Settle == SettleAtExecute {
-		var err error
-		if done.settled, err = m.settle(ctx, o); err != nil {
+		if err := m.settle(ctx, o); err != nil {
 			done.failure = "the payment could not be settled: " + err.Error()
 			return done
 		}

@@ -11,12 +11,12 @@ import (
 
 // settle puts the authorisation of an x402 order on the chain, once. For every other order it does nothing. The lock must not be
 // held.
-func (m *Market) settle(ctx context.Context, o *order) (common.Hash, error) {
+func (m *Market) settle(ctx context.Context, o *order) error {
 	m.mu.Lock()
 	p := o.payment
 	if p == nil || p.rail.Type != "x402" || p.paid.settled != (common.Hash{}) {
 		m.mu.Unlock()
-		return common.Hash{}, nil
+		return nil
 	}
 	auth, down := p.paid.auth, m.conditions.SettleDown
 	m.mu.Unlock()
@@ -31,7 +31,6 @@ func (m *Market) settle(ctx context.Context, o *order) (common.Hash, error) {
 	settlement := map[string]any{"status": "settled", "payerAddress": auth.From.Hex(), "response": map[string]any{"success": true,
 		"transaction": hash.Hex(), "network": p.offer.Network, "payer": auth.From.Hex()}}
 	if err != nil {
-		p.paid.failure = err.Error()
 		settlement = map[string]any{"status": "failed", "payerAddress": auth.From.Hex(), "response": map[string]any{"success": false,
 			"errorReason": err.Error(), "network": p.offer.Network, "payer": auth.From.Hex()}}
 	} else {
@@ -40,7 +39,7 @@ func (m *Market) settle(ctx context.Context, o *order) (common.Hash, error) {
 	p.proof.Metadata["paymentSettlement"], p.updated = settlement, m.now()
 	m.record("market", "payment.settlement", "payment", p.id, o.machineID, map[string]any{"orderId": o.id, "settlement": settlement["status"],
 		"transaction": hash.Hex()})
-	return hash, err
+	return err
 }
 
 // settleLater settles after d, for a seller who takes his time. The caller holds the lock.
@@ -52,7 +51,7 @@ func (m *Market) settleLater(o *order, d time.Duration) {
 	}
 	m.tasks.Go(func() {
 		if m.pause(d) {
-			_, _ = m.settle(context.Background(), o) // it notes its own failure on the payment
+			_ = m.settle(context.Background(), o) // it notes its own failure on the payment
 		}
 	})
 }

@@ -53,12 +53,11 @@ type x402Payload struct {
 	} `json:"payload"`
 }
 
-// x402Payment is an authorisation that was accepted as a payment, and what became of it.
+// x402Payment is an authorisation that was accepted as a payment, and the transaction that settled it.
 type x402Payment struct {
 	header  string
 	auth    chain.Authorization
 	settled common.Hash
-	failure string
 }
 
 func (m *Market) entryFor(o *order) *x402Entry {
