@@ -63,11 +63,12 @@ func hasTag(tag reflect.StructTag, key string) bool {
 	return ok
 }
 
-// kebab spells a field's name as kong does: MaxPrice is max-price.
+// kebab spells a field's name as kong does: MaxPrice is max-price, OwnerID owner-id.
 func kebab(name string) string {
 	var b strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 {
+	runes := []rune(name)
+	for i, r := range runes {
+		if unicode.IsUpper(r) && i > 0 && (unicode.IsLower(runes[i-1]) || i+1 < len(runes) && unicode.IsLower(runes[i+1])) {
 			b.WriteByte('-')
 		}
 		b.WriteRune(unicode.ToLower(r))
