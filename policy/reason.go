@@ -126,15 +126,3 @@ func (r Reason) Info() (info ReasonInfo, ok bool) {
 	}
 	return reasons[i], true
 }
-
-// Passes says whether the reason goes away by itself or by an operator's switch,
-// so that the same request may be allowed later without any change to it.
-func (r Reason) Passes() bool {
-	switch r {
-	case ReasonPaused, ReasonQuietHours, ReasonClockUntrusted, ReasonLedgerUnverified,
-		ReasonWindowLimit, ReasonCountLimit, ReasonServerLimit, ReasonPairingPaused, ReasonMachineInactive,
-		ReasonMarketUnavailable, ReasonInsufficientTokens, ReasonInsufficientGas, ReasonGasBudget, ReasonFeeCeiling:
-		return true
-	}
-	return false
-}
