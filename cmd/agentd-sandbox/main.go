@@ -26,6 +26,7 @@ const (
 // commands is the command line; its tags are its documentation.
 type commands struct {
 	Serve serveCommand `cmd:"" help:"Serve the Market, an EVM and the control port on loopback; print one JSON object with all that a client needs, once ready."`
+	Demo  demoCommand  `cmd:"" help:"Start a local Market and a real agentd process, buy on every rail, and show what moved."`
 }
 
 // streams are what a command writes to.
