@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/pprof"
 	"strconv"
 	"time"
 
@@ -51,9 +50,8 @@ func (s *Server) handler() http.Handler {
 	operator("POST /v1/pairing/create", "pairing create", func(r *http.Request, _ string) (any, error) { return d.CreatePairing(r.Context()) })
 	operator("POST /v1/pairing/revoke", "pairing revoke", func(r *http.Request, _ string) (any, error) { return d.RevokePairing(r.Context()) })
 	operator("PUT /v1/log-level", "log-level", s.setLogLevel)
-	mux.HandleFunc("GET /debug/pprof/", s.profile(pprof.Index))
-	mux.HandleFunc("GET /debug/pprof/profile", s.profile(pprof.Profile))
-	mux.HandleFunc("GET /debug/pprof/trace", s.profile(pprof.Trace))
+	mux.HandleFunc("GET /debug/pprof/{$}", s.profiles)
+	mux.HandleFunc("GET /debug/pprof/{name}", s.profiles)
 	mux.HandleFunc("/", serve(func(*http.Request) (any, error) {
 		return nil, &Error{Code: CodeNotFound, Text: "no such path in the local API"}
 	}))
@@ -141,16 +139,6 @@ func (s *Server) operator(r *http.Request, action string) (Peer, error) {
 		}
 	}
 	return peer, nil
-}
-
-func (s *Server) profile(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if _, err := s.operator(r, "profiling"); err != nil {
-			serve(func(*http.Request) (any, error) { return nil, err })(w, r)
-			return
-		}
-		next(w, r)
-	}
 }
 
 // decodeBody reads one strict JSON value.

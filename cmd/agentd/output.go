@@ -30,7 +30,7 @@ func newTable(out io.Writer, heads ...string) *table {
 		for i := range heads {
 			heads[i] = strings.ToUpper(heads[i])
 		}
-		t.row(heads...)
+		_, _ = fmt.Fprintln(t.w, strings.Join(heads, "\t")) // a tabwriter reports at Flush
 	}
 	return t
 }
