@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -379,5 +380,32 @@ func TestConfirmations(t *testing.T) {
 			})
 			w.wantTransfers(1)
 		})
+	}
+}
+
+// A status question does not wait for a payment that is at work.
+func TestCheckBesidePay(t *testing.T) {
+	w := newWorld(t)
+	w.chain.SetAutomine(false)
+	g := w.grant("p1", w.terms(policy.RailWallet))
+	paid := make(chan error)
+	within(t, 20*time.Second, func(ctx context.Context) {
+		go func() {
+			_, err := w.rail(policy.RailWallet).Pay(ctx, g, payments.Job{Purchase: "p1"})
+			paid <- err
+		}()
+		for w.faults.count("eth_getTransactionReceipt") == 0 && ctx.Err() == nil {
+			runtime.Gosched()
+		}
+		if o, err := w.rail(policy.RailWallet).Check(ctx, "p1"); err != nil || o.Status != payments.NotYet {
+			t.Errorf("outcome %+v, %v", o, err)
+		}
+		w.chain.SetAutomine(true)
+		if err := <-paid; err != nil {
+			t.Error(err)
+		}
+	})
+	if o, err := w.rail(policy.RailWallet).Check(t.Context(), "p1"); err != nil || o.Status != payments.Paid {
+		t.Errorf("outcome %+v, %v", o, err)
 	}
 }

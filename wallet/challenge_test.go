@@ -212,6 +212,8 @@ func TestIdentityChallenge(t *testing.T) {
 		{"address form, canonical in the text", owner, "Identity: did:peaq:184467", false},
 		{"address form, itself in the text", owner, "Identity: " + owner, false},
 		{"controller is us", "did:peaq:184467", "Identity: did:peaq:184467\nController: " + us, false},
+		{"one of several controllers", "did:peaq:184467", "Identity: did:peaq:184467\nControllers: 0x3333333333333333333333333333333333333333, " + us + "\nNonce: 1", false},
+		{"controllers without us", "did:peaq:184467", "Identity: did:peaq:184467\nControllers: 0x3333333333333333333333333333333333333333", true},
 		{"another identity", "did:peaq:184467", "Identity: did:peaq:184468", true},
 		{"another beside it", "did:peaq:184467", "Identity: did:peaq:184467, did:peaq:184468", true},
 		{"another controller", "did:peaq:184467", "Identity: did:peaq:184467\nController: 0x3333333333333333333333333333333333333333", true},

@@ -36,6 +36,27 @@ type waiting struct {
 	users int
 }
 
+// try takes a purchase's lock if nobody has it.
+func (l *locks) try(id policy.PurchaseID) (release func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held[id] != nil {
+		return nil, false
+	}
+	w := &waiting{lock: newLock(), users: 1}
+	w.lock <- struct{}{}
+	l.held[id] = w
+	return func() { w.lock.release(); l.leave(id, w) }, true
+}
+
+func (l *locks) leave(id policy.PurchaseID, w *waiting) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w.users--; w.users == 0 {
+		delete(l.held, id)
+	}
+}
+
 // lock waits for a purchase's lock and returns what releases it.
 func (l *locks) lock(ctx context.Context, id policy.PurchaseID) (release func(), err error) {
 	l.mu.Lock()
@@ -46,16 +67,9 @@ func (l *locks) lock(ctx context.Context, id policy.PurchaseID) (release func(),
 	}
 	w.users++
 	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if w.users--; w.users == 0 {
-			delete(l.held, id)
-		}
-	}
 	if err := w.lock.acquire(ctx); err != nil {
-		leave()
+		l.leave(id, w)
 		return nil, err
 	}
-	return func() { w.lock.release(); leave() }, nil
+	return func() { w.lock.release(); l.leave(id, w) }, nil
 }
