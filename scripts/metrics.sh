@@ -71,7 +71,7 @@ chains:
     tokens: [{symbol: USDC, address: "$(member token)", decimals: 6, currency: USD, eip712: {name: USDC, version: "2"}}]
 policy:
   currency: USD
-  per_purchase: "5"
+  per_purchase: "0.04"
   windows: [{over: 24h, limit: "20"}]
   count: [{over: 1h, limit: 100}]
   expires: 2100-01-01
@@ -79,21 +79,21 @@ needs:
   - {name: free, search: {service_type: oracle.price-feed, operation: latest-price}, input: {pair: PEAQ/USD}}
   - {name: transfer, search: {service_type: storage.object, operation: put}, input: {name: a, content: b}}
   - {name: x402, search: {service_type: data.location, operation: fix}, input: {receiver: base-1}}
-  - {name: nothing, search: {service_type: storage.object, operation: no-such-operation}}
+  - {name: dear, search: {service_type: compute.marketplace, operation: run}, input: {image: "sum:1", args: ["1", "2"]}}
 YAML
 
 mkdir "$work/state"
 "$work/agentd" run --config "$work/agentd.yaml" 2>"$work/agentd.log" &
 pids+=($!)
 await grep -q 'metrics listener started' "$work/agentd.log"
-url=http://$(grep -o '"address":"[^"]*"' "$work/agentd.log" | head -n 1 | cut -d'"' -f4)
+url=http://$(sed -n 's/.*metrics listener started.*"address":"\([^"]*\)".*/\1/p' "$work/agentd.log" | head -n 1)
 await curl -fsS "$url/readyz"
 
 for need in free transfer x402; do
 	"$work/agentd" buy "$need" --wait --config "$work/agentd.yaml"
 done
-# One that ends without a purchase, for the series of refusals.
-"$work/agentd" buy nothing --wait --config "$work/agentd.yaml" || [ $? -eq 4 ]
+# One that the policy refuses, for the series of refusals.
+"$work/agentd" buy dear --wait --config "$work/agentd.yaml" || [ $? -eq 3 ]
 
 curl -fsS "$url/metrics" >"$work/scrape"
 "$promtool" check metrics <"$work/scrape"
