@@ -45,9 +45,17 @@ func newClock() *clock {
 
 // Now returns the wall clock's time and whether it may bound a limit.
 func (c *clock) Now() (time.Time, bool) {
-	now := c.wall()
+	now := c.wallTime()
 	trusted, _ := c.judge(now)
 	return now.UTC(), trusted
+}
+
+// wallTime returns the wall clock's time.
+func (c *clock) wallTime() time.Time {
+	c.mu.Lock()
+	wall := c.wall
+	c.mu.Unlock()
+	return wall()
 }
 
 // judge says whether now may be trusted, and the largest contradiction.

@@ -51,8 +51,9 @@ func (s *scheduler) String() string { return "scheduler" }
 // Run starts the jobs until the context ends, then waits for those that run.
 func (s *scheduler) Run(ctx context.Context) error {
 	logger := cronLog{s.log}
+	// Recover is the inner one: a run that panicked has to give its turn back.
 	c := cron.New(cron.WithLocation(time.UTC), cron.WithLogger(logger),
-		cron.WithChain(cron.Recover(logger), cron.SkipIfStillRunning(logger)))
+		cron.WithChain(cron.SkipIfStillRunning(logger), cron.Recover(logger)))
 	entries := make(map[string]cron.EntryID, len(s.jobs))
 	for _, j := range s.jobs {
 		schedule, err := parseSchedule(j.spec)

@@ -106,7 +106,7 @@ func (a *Agent) pairingChanged(st pairing.Status) {
 
 // checkClock raises or clears the clock's problem.
 func (a *Agent) checkClock() {
-	trusted, skew := a.clock.judge(a.clock.wall())
+	trusted, skew := a.clock.judge(a.clock.wallTime())
 	detail := "no answer with a date was seen yet"
 	if skew != 0 {
 		detail = fmt.Sprintf("it differs by %s", skew.Round(time.Second))
