@@ -31,6 +31,10 @@ const schemaVersion = 1
 // others end with the burst that needed them, since each has a cache of its own.
 const readers = 4
 
+// checkTime bounds the integrity check at the start: a daemon with years of
+// purchases must come up too. Some 100 MB are checked in that time.
+const checkTime = 2 * time.Second
+
 // Config is what a ledger is opened with.
 type Config struct {
 	// Path is the database file. Its directory is created with mode 0700 if it
@@ -54,7 +58,8 @@ type Ledger struct {
 var _ policy.Store = (*Ledger)(nil)
 
 // Open opens the ledger, and creates it if there is none. A file that fails its
-// integrity check is [ErrCorrupt], one of a newer program [ErrNewerSchema].
+// integrity check, which ends after two seconds at the latest, is [ErrCorrupt],
+// one of a newer program [ErrNewerSchema].
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("ledger: no path")
@@ -120,12 +125,8 @@ func openPool(path string, size int, pragmas ...string) (*sql.DB, error) {
 
 // checkFile looks at the file's integrity and brings its schema up to date.
 func checkFile(ctx context.Context, db *sql.DB) error {
-	var result string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&result); err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	if result != "ok" {
-		return fmt.Errorf("%w: %s", ErrCorrupt, result)
+	if err := quickCheck(ctx, db); err != nil {
+		return err
 	}
 	var version int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
@@ -138,6 +139,24 @@ func checkFile(ctx context.Context, db *sql.DB) error {
 		return nil
 	}
 	return migrate(ctx, db)
+}
+
+func quickCheck(ctx context.Context, db *sql.DB) error {
+	bounded, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var result string
+	err := db.QueryRowContext(bounded, "PRAGMA quick_check(1)").Scan(&result)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case bounded.Err() != nil:
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	case result != "ok":
+		return fmt.Errorf("%w: %s", ErrCorrupt, result)
+	}
+	return nil
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {

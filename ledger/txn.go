@@ -153,18 +153,39 @@ func (l *Ledger) locked(ctx context.Context, do func(*txn) error) (err error) {
 	return nil
 }
 
-// view is a read transaction: what it reads is of one moment.
+// view is a read transaction: what it reads is of one moment. Its statements are
+// prepared once and end with it.
 type view struct {
-	tx  *sql.Tx
-	ctx context.Context //nolint:containedctx // lives as long as one transaction
+	tx    *sql.Tx
+	ctx   context.Context //nolint:containedctx // lives as long as one transaction
+	stmts map[string]*sql.Stmt
+}
+
+func (v view) stmt(query string) (*sql.Stmt, error) {
+	if s, ok := v.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := v.tx.PrepareContext(v.ctx, query)
+	if err == nil {
+		v.stmts[query] = s
+	}
+	return s, err
 }
 
 func (v view) row(query string, args []any, dest ...any) error {
-	return v.tx.QueryRowContext(v.ctx, query, args...).Scan(dest...)
+	s, err := v.stmt(query)
+	if err != nil {
+		return err
+	}
+	return s.QueryRowContext(v.ctx, args...).Scan(dest...)
 }
 
 func (v view) rows(query string, args ...any) (*sql.Rows, error) {
-	return v.tx.QueryContext(v.ctx, query, args...)
+	s, err := v.stmt(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(v.ctx, args...)
 }
 
 func (l *Ledger) read(ctx context.Context, what string, do func(querier) error) error {
@@ -172,7 +193,7 @@ func (l *Ledger) read(ctx context.Context, what string, do func(querier) error) 
 	if err != nil {
 		return fmt.Errorf("ledger: %s: %w", what, err)
 	}
-	err = do(view{tx: tx, ctx: ctx})
+	err = do(view{tx: tx, ctx: ctx, stmts: make(map[string]*sql.Stmt)})
 	if rollback := tx.Rollback(); err == nil && !errors.Is(rollback, sql.ErrTxDone) {
 		err = rollback
 	}
