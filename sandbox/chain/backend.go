@@ -80,7 +80,8 @@ func (b *backend) open(config *params.ChainConfig, accounts types.GenesisAlloc) 
 	return nil
 }
 
-// settle waits until the pool has sorted what it took and has seen the newest block. A pool that fails is being closed.
+// settle waits until the pool has sorted what it took and has seen the newest block. A pool that fails is being closed. The pool
+// forgets one of two waiters, so the miner's lock must be held, here and where the beacon seals a block.
 func (b *backend) settle() { _ = b.eth.TxPool().Sync() }
 
 // pending returns the number of transactions that a block would have to take.

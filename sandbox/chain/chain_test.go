@@ -686,16 +686,39 @@ func testHeld(t *testing.T, w *world) {
 	if err != nil || latest != 0 || pending != 1 {
 		t.Errorf("nonces: got latest %d, pending %d, %v, want 0, 1", latest, pending, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := w.chain.Settle(ctx, w.authorize(t, 1, 0, w.headTime(t)+300, [32]byte{1})); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("settle while held: got %v, want deadline exceeded", err)
-	}
 	if err := w.chain.Mine(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.receipt(t, tx.Hash())
-	w.wantBalance(t, w.payee, 2)
+	w.wantBalance(t, w.payee, 1)
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	a := w.authorize(t, 1, 0, w.headTime(t)+300, [32]byte{1})
+	if _, err := w.chain.Settle(stopped, a); !errors.Is(err, context.Canceled) {
+		t.Errorf("settle with a cancelled context: got %v", err)
+	}
+	settled := make(chan error, 1)
+	go func() {
+		_, err := w.chain.Settle(t.Context(), a)
+		settled <- err
+	}()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for range 500 {
+		select {
+		case err := <-settled:
+			if err != nil {
+				t.Errorf("settle while held: %v", err)
+			}
+			w.wantBalance(t, w.payee, 2)
+			return
+		case <-ticker.C:
+			if err := w.chain.Mine(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Error("settle while held: not mined by 500 blocks")
 }
 
 func testReplacement(t *testing.T, w *world) {

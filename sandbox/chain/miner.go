@@ -37,6 +37,7 @@ type miner struct {
 
 	mu   sync.Mutex
 	held bool
+	shut bool
 	last time.Time
 }
 
@@ -48,10 +49,22 @@ func (m *miner) hold(held bool) {
 }
 
 // mine makes one block now.
-func (m *miner) mine() {
+func (m *miner) mine() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.shut {
+		return ErrClosed
+	}
 	m.commit()
+	return nil
+}
+
+// close makes no more blocks and wakes those that wait for one. A pool that ends while a block is made would never answer.
+func (m *miner) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shut = true
+	m.blocks.made()
 }
 
 func (m *miner) commit() {
@@ -64,9 +77,12 @@ func (m *miner) commit() {
 // accepted makes a block for a transaction that the pool took, unless another block has it already, it has to wait for one with a
 // lower nonce, mining is held or the chain is too far ahead.
 func (m *miner) accepted(tx common.Hash) {
-	m.backend.settle()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.shut {
+		return
+	}
+	m.backend.settle()
 	if _, head := m.backend.head(); m.held || m.backend.mined(tx) || !mayMine(head, time.Now()) {
 		return
 	}
@@ -79,7 +95,7 @@ func (m *miner) accepted(tx common.Hash) {
 func (m *miner) tick() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.held {
+	if m.held || m.shut {
 		return
 	}
 	_, head := m.backend.head()

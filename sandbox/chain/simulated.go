@@ -99,10 +99,9 @@ func (s *Simulated) RPCURL() string { return s.url }
 // Handler returns the JSON-RPC endpoint.
 func (s *Simulated) Handler() http.Handler { return s.endpoint }
 
-// Mine makes one block now, however far ahead of the clock that is.
+// Mine makes one block now, however far ahead of the clock that is. After Close it returns ErrClosed.
 func (s *Simulated) Mine(context.Context) error {
-	s.miner.mine()
-	return nil
+	return s.miner.mine()
 }
 
 // SetAutomine says whether blocks are made without Mine. It is on from the start.
@@ -120,6 +119,7 @@ func (s *Simulated) shut() error {
 	}
 	s.cancel()
 	s.running.Wait()
+	s.miner.close()
 	return errors.Join(err, s.backend.close())
 }
 

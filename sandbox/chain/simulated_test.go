@@ -3,6 +3,7 @@
 package chain_test
 
 import (
+	"errors"
 	"io"
 	"math/big"
 	"net/http"
@@ -128,14 +129,31 @@ func TestSimulatedRefuses(t *testing.T) {
 
 func TestSimulatedClose(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
-	s := openSimulated(t, chain.Config{})
+	w := newWorld(t, openSimulated, chain.Config{})
+	s := w.chain
+	s.SetAutomine(false)
+	a := w.authorize(t, 1, 0, w.headTime(t)+300, [32]byte{1})
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := s.Settle(t.Context(), a)
+		waiting <- err
+	}()
 	for range 2 {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	}
-	// The database that the peer-to-peer layer keeps in memory lets this one go a second after it is closed.
-	goleak.VerifyNone(t, ignore, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+	if err := <-waiting; err == nil {
+		t.Error("settle while the chain closes: got no error")
+	}
+	if err := s.Mine(t.Context()); !errors.Is(err, chain.ErrClosed) {
+		t.Errorf("mine after close: got %v, want ErrClosed", err)
+	}
+	goleak.VerifyNone(t, ignore,
+		// The database that the peer-to-peer layer keeps in memory lets this one go a second after it is closed.
+		goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),
+		// The library starts these once in a process.
+		goleak.IgnoreTopFunction("github.com/ethereum/go-ethereum/core.(*txSenderCacher).cache"))
 }
 
 func TestTransport(t *testing.T) {

@@ -125,7 +125,7 @@ func (t tokenContract) move(f *frame, from, to common.Address, amount *big.Int) 
 	case balance.Cmp(amount) < 0:
 		return refuse(t.abi, "ERC20InsufficientBalance", from, balance, amount)
 	}
-	f.ledger.move(f.tokens, from, to, amount)
+	f.move(f.tokens, from, to, amount)
 	return t.transferred(f, from, to, amount)
 }
 
