@@ -43,13 +43,7 @@ func (v Verdict) NeedsApproval() bool { return v.Reason == ReasonApprovalRequire
 func Decide(r *Rules, remote *Remote, req *Request, st *State, at time.Time, trusted bool) Verdict {
 	reason := decideTime(r, st, at, trusted)
 	if reason == "" {
-		reason = decideDenied(&r.Deny, req)
-	}
-	if reason == "" {
-		reason = decideAllowed(&r.Allow, req)
-	}
-	if reason == "" && remote != nil {
-		reason = decideRemoteLists(remote, req)
+		reason = decideLists(r, remote, req)
 	}
 	if reason == "" {
 		reason = decidePrice(r, remote, req)
@@ -95,59 +89,62 @@ func decideTime(r *Rules, st *State, at time.Time, trusted bool) Reason {
 	return ""
 }
 
-func decideDenied(d *Lists, req *Request) Reason {
+// named is a property of a request with its key, which is computed once for all
+// the sets that it is looked up in.
+type named struct {
+	key  uint64
+	name string
+}
+
+func name(s string) named { return named{keyOf(s), s} }
+
+func (n *named) in(s Set) bool { return s.hasKey(n.key, n.name) }
+
+// notIn says whether the set restricts and does not have the name.
+func (n *named) notIn(s Set) bool { return s.c != nil && !s.c.find(n.key, n.name) }
+
+func decideLists(r *Rules, m *Remote, req *Request) Reason {
+	rail, kind, operation := name(req.Rail), name(req.ServiceType), name(req.Operation)
+	service, skill, provider := name(req.Service), name(req.Skill), name(req.Provider)
+	a, d := &r.Allow, &r.Deny
 	switch {
-	case d.Rails.Has(req.Rail):
+	case rail.in(d.Rails):
 		return ReasonRailDenied
-	case d.ServiceTypes.Has(req.ServiceType):
+	case kind.in(d.ServiceTypes):
 		return ReasonServiceTypeDenied
-	case d.Services.Has(req.Service):
+	case service.in(d.Services):
 		return ReasonServiceDenied
-	case d.Skills.Has(req.Skill):
+	case skill.in(d.Skills):
 		return ReasonSkillDenied
-	case d.Providers.Has(req.Provider):
+	case provider.in(d.Providers):
 		return ReasonProviderDenied
-	case d.Operations.Has(req.Operation):
+	case operation.in(d.Operations):
 		return ReasonOperationDenied
-	case req.HasToken && d.Tokens.hasToken(req.Symbol, req.Token):
+	case req.HasToken && d.Tokens.hasToken(req.Symbol, &req.Token):
 		return ReasonTokenDenied
-	case req.HasPayee && d.Payees.HasAddress(req.Payee):
+	case req.HasPayee && d.Payees.c != nil && d.Payees.c.findAddress(&req.Payee):
 		return ReasonPayeeDenied
-	}
-	return ""
-}
-
-func decideAllowed(a *Lists, req *Request) Reason {
-	switch {
-	case lacks(a.Rails, req.Rail):
+	case rail.notIn(a.Rails):
 		return ReasonRailNotAllowed
-	case lacks(a.ServiceTypes, req.ServiceType):
+	case kind.notIn(a.ServiceTypes):
 		return ReasonServiceTypeNotAllowed
-	case lacks(a.Services, req.Service):
+	case service.notIn(a.Services):
 		return ReasonServiceNotAllowed
-	case lacks(a.Skills, req.Skill):
+	case skill.notIn(a.Skills):
 		return ReasonSkillNotAllowed
-	case lacks(a.Providers, req.Provider):
+	case provider.notIn(a.Providers):
 		return ReasonProviderNotAllowed
-	case lacks(a.Operations, req.Operation):
+	case operation.notIn(a.Operations):
 		return ReasonOperationNotAllowed
-	case req.HasToken && a.Tokens.Len() > 0 && !a.Tokens.hasToken(req.Symbol, req.Token):
+	case req.HasToken && a.Tokens.c != nil && !a.Tokens.hasToken(req.Symbol, &req.Token):
 		return ReasonTokenNotAllowed
-	case req.HasPayee && a.Payees.Len() > 0 && !a.Payees.HasAddress(req.Payee):
+	case req.HasPayee && a.Payees.c != nil && !a.Payees.c.findAddress(&req.Payee):
 		return ReasonPayeeNotAllowed
-	}
-	return ""
-}
-
-func lacks(s Set, name string) bool { return s.c != nil && !s.c.has(name) }
-
-func decideRemoteLists(m *Remote, req *Request) Reason {
-	switch {
-	case m.DeniedSkills.Has(req.Skill), m.DeniedServices.Has(req.Service),
-		lacks(m.AllowedSkills, req.Skill), lacks(m.AllowedServices, req.Service):
+	case m == nil:
+		return ""
+	case skill.in(m.DeniedSkills), service.in(m.DeniedServices), skill.notIn(m.AllowedSkills), service.notIn(m.AllowedServices):
 		return ReasonServerPolicyDenied
-	case m.AccountDeniedSkills.Has(req.Skill), lacks(m.AccountAllowedSkills, req.Skill),
-		!req.Native && (m.NativeOnly || m.HandoffDenied):
+	case skill.in(m.AccountDeniedSkills), skill.notIn(m.AccountAllowedSkills), !req.Native && (m.NativeOnly || m.HandoffDenied):
 		return ReasonAccountPolicyDenied
 	}
 	return ""

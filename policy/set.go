@@ -3,15 +3,15 @@
 package policy
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 )
 
-// smallSet is the size up to which a set is kept in a small table of its own,
-// whose look-up costs less than that of a map.
-const smallSet = 32
+// smallSet is the size up to which comparing each member beats hashing.
+const smallSet = 16
 
 // Set is a compiled, immutable set of strings. Looking something up allocates
 // nothing. Members that are 20-byte hexadecimal addresses are also found as
@@ -21,29 +21,57 @@ type Set struct {
 }
 
 type compiledSet struct {
-	// lengths has a bit for each length of a member modulo 64: most names that are
-	// not members are told by it alone.
-	lengths uint64
-	names   []string
-	// table holds the names by slot, at most half full; it is nil if hashed is used.
-	table     []string
+	names []string
+	// keys has the key of each name: what differs is told by it alone, mostly.
+	keys      []uint64
+	addresses []addressKey
+	// hashed and byAddress are used instead where a set is large.
 	hashed    map[string]struct{}
-	addresses []common.Address
 	byAddress map[common.Address]struct{}
+}
+
+// addressKey is an address as words, which compare faster than its bytes.
+type addressKey struct {
+	a, b uint64
+	c    uint32
+}
+
+func addressKeyOf(a *common.Address) addressKey {
+	return addressKey{binary.LittleEndian.Uint64(a[0:8]), binary.LittleEndian.Uint64(a[8:16]), binary.LittleEndian.Uint32(a[16:20])}
+}
+
+// keyOf packs the length and the last eight letters of a name.
+func keyOf(name string) uint64 {
+	n := len(name)
+	key := uint64(n) << 56
+	if n >= 8 {
+		s := name[n-8:]
+		return key ^ (uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56)
+	}
+	if n >= 4 {
+		s, e := name[:4], name[n-4:]
+		return key ^ (uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24) ^
+			(uint64(e[0])<<32 | uint64(e[1])<<40 | uint64(e[2])<<48 | uint64(e[3])<<56)
+	}
+	for i := range n {
+		key ^= uint64(name[i]) << (8 * i)
+	}
+	return key
 }
 
 // NewSet compiles a set; blank members and repetitions are dropped.
 func NewSet(members ...string) Set {
 	c := &compiledSet{}
+	var addresses []common.Address
 	for _, m := range members {
 		m = strings.TrimSpace(m)
 		if m == "" {
 			continue
 		}
 		c.names = append(c.names, m)
-		c.lengths |= lengthBit(m)
 		if isAddress(m) {
-			c.addresses = append(c.addresses, common.HexToAddress(m))
+			addresses = append(addresses, common.HexToAddress(m))
 		}
 	}
 	if len(c.names) == 0 {
@@ -51,46 +79,28 @@ func NewSet(members ...string) Set {
 	}
 	slices.Sort(c.names)
 	c.names = slices.Compact(c.names)
-	slices.SortFunc(c.addresses, common.Address.Cmp)
-	c.addresses = slices.Compact(c.addresses)
-	c.index()
-	if len(c.addresses) > smallSet {
-		c.byAddress = make(map[common.Address]struct{}, len(c.addresses))
-		for _, a := range c.addresses {
-			c.byAddress[a] = struct{}{}
-		}
-	}
+	c.index(addresses)
 	return Set{c: c}
 }
 
-// index makes the names findable.
-func (c *compiledSet) index() {
+// index makes the members findable.
+func (c *compiledSet) index(addresses []common.Address) {
 	if len(c.names) > smallSet {
 		c.hashed = make(map[string]struct{}, len(c.names))
-		for _, n := range c.names {
+		c.byAddress = make(map[common.Address]struct{}, len(addresses))
+	}
+	for _, n := range c.names {
+		c.keys = append(c.keys, keyOf(n))
+		if c.hashed != nil {
 			c.hashed[n] = struct{}{}
 		}
-		return
 	}
-	size := 4
-	for size < 2*len(c.names) {
-		size *= 2
-	}
-	c.table = make([]string, size)
-	for _, n := range c.names {
-		i := slot(n) & (size - 1)
-		for c.table[i] != "" {
-			i = (i + 1) & (size - 1)
+	for i := range addresses {
+		c.addresses = append(c.addresses, addressKeyOf(&addresses[i]))
+		if c.byAddress != nil {
+			c.byAddress[addresses[i]] = struct{}{}
 		}
-		c.table[i] = n
 	}
-}
-
-// slot mixes the length and three letters of a name that is not empty: enough to
-// part the few names of a small set.
-func slot(name string) int {
-	n := len(name)
-	return n + int(name[0])*3 + int(name[n/2])*7 + int(name[n-1])*31
 }
 
 func isAddress(text string) bool {
@@ -105,38 +115,33 @@ func (s Set) Len() int {
 	return len(s.c.names)
 }
 
-func lengthBit(name string) uint64 { return 1 << (uint(len(name)) & 63) }
-
 // Has says whether name is a member, letter by letter.
-func (s Set) Has(name string) bool { return s.c != nil && s.c.has(name) }
+func (s Set) Has(name string) bool { return s.hasKey(keyOf(name), name) }
 
-func (c *compiledSet) has(name string) bool {
-	return c.lengths&lengthBit(name) != 0 && c.find(name)
-}
+// hasKey is Has for who knows the name's key already.
+func (s Set) hasKey(key uint64, name string) bool { return s.c != nil && s.c.find(key, name) }
 
-func (c *compiledSet) find(name string) bool {
-	if c.table == nil || name == "" {
+func (c *compiledSet) find(key uint64, name string) bool {
+	if c.hashed != nil {
 		_, ok := c.hashed[name]
 		return ok
 	}
-	mask := len(c.table) - 1
-	for i := slot(name) & mask; ; i = (i + 1) & mask {
-		if c.table[i] == name {
+	for i, k := range c.keys {
+		if k == key && c.names[i] == name {
 			return true
 		}
-		if c.table[i] == "" {
-			return false
-		}
 	}
+	return false
 }
 
-// HasFold says whether name is a member, whatever its case.
+// HasFold says whether name is a member, whatever the case of its ASCII letters.
 func (s Set) HasFold(name string) bool {
 	if s.c == nil {
 		return false
 	}
 	for i := range s.c.names {
-		if len(name) == len(s.c.names[i]) && strings.EqualFold(s.c.names[i], name) {
+		n := s.c.names[i]
+		if len(n) == len(name) && (n == name || strings.EqualFold(n, name)) {
 			return true
 		}
 	}
@@ -144,15 +149,16 @@ func (s Set) HasFold(name string) bool {
 }
 
 // HasAddress says whether the address is a member.
-func (s Set) HasAddress(a common.Address) bool { return s.c != nil && s.c.hasAddress(a) }
+func (s Set) HasAddress(a common.Address) bool { return s.c != nil && s.c.findAddress(&a) }
 
-func (c *compiledSet) hasAddress(a common.Address) bool {
+func (c *compiledSet) findAddress(a *common.Address) bool {
 	if c.byAddress != nil {
-		_, ok := c.byAddress[a]
+		_, ok := c.byAddress[*a]
 		return ok
 	}
+	key := addressKeyOf(a)
 	for i := range c.addresses {
-		if c.addresses[i] == a {
+		if c.addresses[i] == key {
 			return true
 		}
 	}
@@ -175,6 +181,8 @@ func (s Set) texts() []string {
 	return slices.DeleteFunc(s.Members(), isAddress)
 }
 
-func (s Set) hasToken(symbol string, a common.Address) bool {
-	return s.c != nil && (s.c.hasAddress(a) || (symbol != "" && s.HasFold(symbol)))
+// hasToken says whether a token is a member by its symbol, whatever its case, or
+// by its address.
+func (s Set) hasToken(symbol string, a *common.Address) bool {
+	return s.c != nil && (s.HasFold(symbol) || s.c.findAddress(a))
 }
