@@ -51,10 +51,12 @@ image: ## build and try the container image without an engine; needs root and bu
 ci: ## everything CI runs
 	.ci/run
 
-install: ## binary, unit and groups under $(DESTDIR)$(PREFIX)
+install: ## binary, unit, groups and the folders for the configuration
 	install -D -m 0755 dist/agentd $(DESTDIR)$(PREFIX)/bin/agentd
 	install -D -m 0644 deploy/systemd/agentd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/agentd.service
 	install -D -m 0644 deploy/systemd/sysusers.d/agentd.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/agentd.conf
+	install -d -m 0755 $(DESTDIR)/etc/agentd
+	install -d -m 0700 $(DESTDIR)/etc/agentd/credentials
 
 clean: ## remove dist/
 	rm -rf dist
