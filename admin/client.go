@@ -70,15 +70,15 @@ func (c *Client) Buy(ctx context.Context, request BuyRequest) (*Purchase, error)
 	return ask[*Purchase](ctx, c, http.MethodPost, "/v1/purchases", request)
 }
 
-// Wait returns the purchase once it has settled, ended, or waits for a person,
-// or as it is after the timeout. It asks again for as long as the daemon lets one
+// Wait returns the purchase once it has settled, ended, was handed off or waits
+// for a person, or as it is after the timeout. It asks again for as long as the daemon lets one
 // request wait.
 func (c *Client) Wait(ctx context.Context, id string, timeout time.Duration) (*Purchase, error) {
 	end := time.Now().Add(timeout)
 	for {
 		left := min(max(time.Until(end), 0), maxWait)
 		p, err := ask[*Purchase](ctx, c, http.MethodGet, purchasePath(id)+"/wait?timeout="+left.String(), nil)
-		if err != nil || p.Settled || p.Final || p.Waiting || !time.Now().Before(end) {
+		if err != nil || p.Settled || p.Final || p.Waiting || p.HandedOff || !time.Now().Before(end) {
 			return p, err
 		}
 	}

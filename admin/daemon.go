@@ -45,8 +45,8 @@ type Buyer interface {
 	// Buy starts one purchase of a need and returns it as soon as it is stored;
 	// an unknown need is CodeNotFound.
 	Buy(ctx context.Context, request BuyRequest) (*Purchase, error)
-	// Wait returns the purchase once [Purchase.Settled], [Purchase.Final] or
-	// [Purchase.Waiting] is true, or as it is when ctx ends.
+	// Wait returns the purchase once [Purchase.Settled], [Purchase.Final],
+	// [Purchase.HandedOff] or [Purchase.Waiting] is true, or as it is when ctx ends.
 	Wait(ctx context.Context, id string) (*Purchase, error)
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -107,6 +108,9 @@ func (c *buyCmd) Run(ctx context.Context, con *console, o *options) error {
 	}
 	client := con.client(o)
 	p, err := client.Buy(ctx, request)
+	if refused := (*admin.Error)(nil); errors.As(err, &refused) && refused.Code == admin.CodeRefused && c.Wait.limit > 0 {
+		return fail(exitRefused, "%s", refused)
+	}
 	if err != nil {
 		return err
 	}

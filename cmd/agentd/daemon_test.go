@@ -203,6 +203,8 @@ func TestBuyExitCodes(t *testing.T) {
 	}{
 		{"settled", admin.Purchase{State: "settled", Final: true, Settled: true}, 0, ""},
 		{"refused", admin.Purchase{State: "denied", Final: true, Reason: "window_limit", ReasonText: "A window is full."}, 3, "window_limit: A window is full."},
+		{"refused by the Market", admin.Purchase{State: "rejected", Final: true, Reason: "server_limit"}, 3, "server_limit"},
+		{"an offer that changed", admin.Purchase{State: "rejected", Final: true, Reason: "payee_mismatch"}, 1, "payee_mismatch"},
 		{"nothing matched", admin.Purchase{State: "no_match", Final: true, Reason: "no_quotes"}, 4, "no_quotes"},
 		{"approval", admin.Purchase{State: "awaiting_approval", Waiting: true, Reason: "approval_required", Next: "Approve it."}, 5, "waits for a person: approval_required; Approve it."},
 		{"operator", admin.Purchase{State: "needs_operator", Waiting: true, Reason: "reference_required"}, 5, "see agentd purchases p1"},
@@ -248,6 +250,19 @@ func TestFailuresOfTheDaemon(t *testing.T) {
 				t.Errorf("got %d, %q, %q; want %d, silence, and the text", code, out, errs, tt.want)
 			}
 		})
+	}
+}
+
+// TestBuyRefusedAtOnce wants the code of a refusal also if nothing was started.
+func TestBuyRefusedAtOnce(t *testing.T) {
+	daemon := newFake()
+	daemon.failure = &admin.Error{Code: admin.CodeRefused, Reason: "paused", Text: "spending is paused"}
+	call := serveFake(t, daemon)
+	if code, _, errs := call("", "buy", "price", "--wait"); code != exitRefused || !strings.Contains(errs, "paused") {
+		t.Errorf("with --wait: exit code %d, %q; want 3", code, errs)
+	}
+	if code, _, _ := call("", "buy", "price"); code != exitFailure {
+		t.Errorf("without --wait: exit code %d, want 1", code)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentd-project/agentd/admin"
 	"github.com/agentd-project/agentd/config"
+	"github.com/agentd-project/agentd/policy"
 )
 
 // The exit codes. Go's runtime ends a crashed process with 2, so 2 means nothing
@@ -104,11 +105,22 @@ func outcome(p *admin.Purchase) int {
 		return exitWaiting
 	case p.State == "no_match":
 		return exitNoMatch
-	case p.State == "denied":
+	case p.State == "denied", p.State == "rejected" && refusedByMarket(p.Reason):
 		return exitRefused
 	case p.Final:
 		return exitFailure
 	default:
 		return exitUnsettled
+	}
+}
+
+// refusedByMarket says whether a reason is the word of the Market's policies;
+// other rejections are offers that were not what they should be.
+func refusedByMarket(reason string) bool {
+	switch policy.Reason(reason) {
+	case policy.ReasonServerPolicyDenied, policy.ReasonServerLimit, policy.ReasonAccountPolicyDenied:
+		return true
+	default:
+		return false
 	}
 }
