@@ -91,19 +91,19 @@ func (m *Market) Buy(ctx context.Context, o Order) (policy.PurchaseID, error) {
 func (m *Market) Wait(ctx context.Context, id policy.PurchaseID) (*ledger.Purchase, error) {
 	for {
 		m.mu.Lock()
-		changed := m.changed
+		changed, p := m.changed, m.open[id]
+		moving := p != nil && p.state().Kind() == Active
 		m.mu.Unlock()
-		record, err := m.ledger.Get(context.WithoutCancel(ctx), id)
-		if err != nil {
-			return nil, err
-		}
-		if State(record.State).Kind() != Active {
-			return record, nil
+		if !moving {
+			record, err := m.ledger.Get(context.WithoutCancel(ctx), id)
+			if err != nil || State(record.State).Kind() != Active {
+				return record, err
+			}
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return record, nil
+			return m.ledger.Get(context.WithoutCancel(ctx), id)
 		}
 	}
 }

@@ -127,8 +127,12 @@ func (m *Market) reserveBudget(ctx context.Context, p *purchase) (step, error) {
 // denied turns a verdict into the step it asks for.
 func (m *Market) denied(ctx context.Context, p *purchase, reason policy.Reason, detail string) (step, error) {
 	m.metrics.refused(reason)
-	if reason == policy.ReasonApprovalRequired {
+	switch reason {
+	case policy.ReasonApprovalRequired:
 		return m.askPerson(ctx, p)
+	case policy.ReasonPaused, policy.ReasonClockUntrusted, policy.ReasonLedgerUnverified:
+		// Nothing about this purchase is wrong: it waits, until its deadline.
+		return step{}, waitFor(reason, nil)
 	}
 	return step{event: EventDenied, reason: reason, detail: detail}, nil
 }
