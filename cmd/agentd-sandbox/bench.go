@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ethereum/go-ethereum/accounts/keystore"
+
+	"github.com/agentd-project/agentd/sandbox"
+)
+
+type benchCommand struct {
+	Agentd    string        `type:"path" placeholder:"FILE" help:"The agentd to measure, a release build; without it one is built from this project."`
+	Purchases int           `default:"100" help:"Purchases per rail."`
+	Idle      time.Duration `default:"60s" help:"How long to watch the idle daemon."`
+	Starts    int           `default:"5" help:"How often to start the daemon."`
+}
+
+// figures are what the bench measures, in the order of docs/benchmarks.md.
+type figures struct {
+	binary             int64
+	start, scrypt      time.Duration
+	wall, cpu          map[string]time.Duration
+	resident, anon     int64 // kB
+	idle               time.Duration
+	idleFor            time.Duration
+	commits            map[string]int
+	purchases, started int
+}
+
+// Run measures one daemon on a local Market, as the table of numbers to hold
+// asks for them.
+func (c *benchCommand) Run(ctx context.Context, std streams) (err error) {
+	dir, err := os.MkdirTemp("", "agentd-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	bin, err := build(ctx, c.Agentd, dir)
+	if err != nil {
+		return err
+	}
+	l, err := startLocal(ctx, sandbox.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	d, err := newDaemon(ctx, bin, dir, l.info, needsOf(l.info, []string{"not-required", "x402", "wallet"}), "")
+	if err != nil {
+		return err
+	}
+	f := figures{wall: map[string]time.Duration{}, cpu: map[string]time.Duration{}, commits: map[string]int{}, purchases: c.Purchases, started: c.Starts}
+	if err := f.measure(ctx, c, d); err != nil {
+		return err
+	}
+	return f.print(std)
+}
+
+func (f *figures) measure(ctx context.Context, c *benchCommand, d *daemon) (err error) {
+	info, err := os.Stat(d.bin)
+	if err != nil {
+		return err
+	}
+	f.binary = info.Size()
+	if f.scrypt, err = unlock(d); err != nil {
+		return err
+	}
+	if err := d.start(ctx); err != nil { // the first start registers and pairs
+		return err
+	}
+	if err := d.stop(); err != nil {
+		return err
+	}
+	var starts []time.Duration
+	for range c.Starts {
+		took, err := d.startToReady(ctx)
+		if err != nil {
+			return err
+		}
+		starts = append(starts, took)
+		if err := d.stop(); err != nil {
+			return err
+		}
+	}
+	f.start = median(starts)
+	if err := d.start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+	for _, rail := range []string{"not-required", "x402", "wallet"} {
+		if err := f.buy(ctx, d, rail); err != nil {
+			return err
+		}
+	}
+	if f.resident, f.anon, err = memory(d.cmd.Process.Pid); err != nil {
+		return err
+	}
+	before, err := cpuTime(d.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-time.After(c.Idle):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	after, err := cpuTime(d.cmd.Process.Pid)
+	f.idle, f.idleFor = after-before, c.Idle
+	return err
+}
+
+// buy makes the purchases of one rail one after the other. Wall time is from
+// the plan to the settled state, as the ledger stamped them; CPU is the
+// daemon's whole, its local API included.
+func (f *figures) buy(ctx context.Context, d *daemon, rail string) error {
+	if _, err := d.buy(ctx, rail); err != nil { // warm
+		return err
+	}
+	before, err := cpuTime(d.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	var walls []time.Duration
+	for range f.purchases {
+		p, err := d.buy(ctx, rail)
+		if err != nil {
+			return err
+		}
+		if p.State != "settled" {
+			return fmt.Errorf("purchase %s on %s ended %s (%s)", p.ID, rail, p.State, p.Reason)
+		}
+		walls = append(walls, p.Updated.Sub(p.Created))
+		f.commits[rail] = p.entries()
+	}
+	after, err := cpuTime(d.cmd.Process.Pid)
+	f.cpu[rail], f.wall[rail] = (after-before)/time.Duration(f.purchases), median(walls)
+	return err
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// unlock times the scrypt of the daemon's keystore file.
+func unlock(d *daemon) (time.Duration, error) {
+	file, err := os.ReadFile(d.path("agent.json"))
+	if err != nil {
+		return 0, err
+	}
+	passphrase, err := os.ReadFile(d.path("agent-passphrase"))
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	_, err = keystore.DecryptKey(file, strings.TrimSpace(string(passphrase)))
+	return time.Since(begin), err
+}
+
+// startToReady starts the daemon as systemd does and times its READY=1.
+func (d *daemon) startToReady(ctx context.Context) (time.Duration, error) {
+	name := filepath.Join(d.dir, "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = os.Remove(name) }()
+	defer func() { _ = socket.Close() }()
+	cmd := exec.CommandContext(ctx, d.bin, "run", "--config", d.path("agentd.yaml")) //nolint:gosec // the daemon that is measured
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+name)
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	d.cmd, d.exited = cmd, make(chan struct{})
+	go func(exited chan struct{}) {
+		_ = cmd.Wait() // how it ended is for whoever ended it
+		close(exited)
+	}(d.exited)
+	if err := socket.SetReadDeadline(begin.Add(30 * time.Second)); err != nil {
+		return 0, err
+	}
+	buffer := make([]byte, 4096)
+	for {
+		n, err := socket.Read(buffer)
+		if err != nil {
+			return 0, fmt.Errorf("no READY=1: %w", err)
+		}
+		if strings.Contains(string(buffer[:n]), "READY=1") {
+			return time.Since(begin), nil
+		}
+	}
+}
+
+// cpuTime reads what a process has used, from all its threads.
+func cpuTime(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	var ticks int64
+	for _, field := range fields[11:13] { // utime and stime, in hundredths of a second
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
+// memory reads the resident set and its anonymous part, in kB.
+func memory(pid int) (resident, anon int64, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		for name, value := range map[string]*int64{"VmRSS:": &resident, "RssAnon:": &anon} {
+			if rest, found := strings.CutPrefix(line, name); found {
+				if *value, err = strconv.ParseInt(strings.Fields(rest)[0], 10, 64); err != nil {
+					return 0, 0, err
+				}
+			}
+		}
+	}
+	return resident, anon, nil
+}
+
+func (f *figures) print(std streams) error {
+	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+	row := func(what, got, bound string) { _, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", what, got, bound) }
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
+	row("WHAT", "MEASURED", "BOUND")
+	row("binary", fmt.Sprintf("%.1f MB", float64(f.binary)/1e6), "25 MB stripped")
+	row(fmt.Sprintf("start to READY=1, median of %d", f.started), ms(f.start), "20 ms + scrypt")
+	row("of it scrypt of the key, by itself", ms(f.scrypt), "")
+	for _, rail := range []string{"not-required", "x402", "wallet"} {
+		row(fmt.Sprintf("%s purchase, wall, median of %d", rail, f.purchases), ms(f.wall[rail]), map[string]string{"x402": "50 ms"}[rail])
+		row(rail+" purchase, CPU of the daemon", ms(f.cpu[rail]), map[string]string{"x402": "2.5 ms", "not-required": "2 ms"}[rail])
+		row(rail+" purchase, journal entries", strconv.Itoa(f.commits[rail]), map[string]string{"not-required": "10 commits"}[rail])
+	}
+	row("resident after the purchases", fmt.Sprintf("%.1f MB", float64(f.resident)*1024/1e6), "32 MB")
+	row("of it anonymous", fmt.Sprintf("%.1f MB", float64(f.anon)*1024/1e6), "12 MB")
+	share := float64(f.idle) / float64(f.idleFor) * 100
+	row(fmt.Sprintf("idle CPU over %s", f.idleFor), fmt.Sprintf("%.2f %% of a core", share), "0.1 %")
+	return w.Flush()
+}
+
+// entries counts what the journal holds of the purchase.
+func (p bought) entries() int {
+	var history []json.RawMessage
+	if err := json.Unmarshal(p.History, &history); err != nil {
+		return 0
+	}
+	return len(history)
+}
