@@ -44,7 +44,7 @@ func (c *demoCommand) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := startLocal(ctx, sandbox.Options{})
+	l, err := startLocal(ctx, sandbox.Options{}, 0)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ type killer struct {
 func newKiller(t *testing.T, bin, rail string) *killer {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	l, err := startLocal(ctx, sandbox.Options{})
+	l, err := startLocal(ctx, sandbox.Options{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agentd-project/agentd/sandbox"
 	"github.com/agentd-project/agentd/sandbox/chain"
@@ -20,14 +21,15 @@ type local struct {
 	ended  chan error
 }
 
-// startLocal serves a strict Market on free loopback ports.
-func startLocal(ctx context.Context, options sandbox.Options) (*local, error) {
+// startLocal serves a strict Market on free loopback ports. Its block time may
+// run ahead of the clock by what is given; 0 is the chain's default.
+func startLocal(ctx context.Context, options sandbox.Options, ahead time.Duration) (*local, error) {
 	accounts, err := sandbox.Accounts()
 	if err != nil {
 		return nil, err
 	}
 	l := &local{ended: make(chan error, 1)}
-	if l.chain, err = chain.NewSimulated(chain.Config{Accounts: accounts}); err != nil {
+	if l.chain, err = chain.NewSimulated(chain.Config{Accounts: accounts, MaxAhead: ahead}); err != nil {
 		return nil, fmt.Errorf("start the chain: %w", err)
 	}
 	options.Chain, options.Strict = l.chain, true

@@ -11,17 +11,16 @@ import (
 )
 
 const (
-	// MaxAhead is how far block time may run ahead of the clock where transactions arrive faster than one a second. Beyond it they
-	// wait in the pool and share a block.
-	MaxAhead = 5 * time.Second
+	// DefaultMaxAhead stands where Config.MaxAhead is zero.
+	DefaultMaxAhead = 5 * time.Second
 	// minerTick is how often the miner looks for transactions that had to wait.
 	minerTick = 100 * time.Millisecond
 )
 
-// mayMine says whether a block on top of a head with this time keeps the chain within MaxAhead of the clock. Each block is at least
+// mayMine says whether a block on top of a head with this time keeps the chain within its bound of the clock. Each block is at least
 // one second after its parent, as the protocol demands.
-func mayMine(head uint64, now time.Time) bool {
-	return time.Unix(int64(head)+1, 0).Sub(now) <= MaxAhead //nolint:gosec // a block time, far below 2^63
+func (m *miner) mayMine(head uint64, now time.Time) bool {
+	return time.Unix(int64(head)+1, 0).Sub(now) <= m.ahead //nolint:gosec // a block time, far below 2^63
 }
 
 // emptyDue says whether an empty block is due: the interval is over and the block would not run ahead of the clock.
@@ -33,6 +32,7 @@ func emptyDue(interval, sinceLast time.Duration, head uint64, now time.Time) boo
 type miner struct {
 	backend  *backend
 	interval time.Duration
+	ahead    time.Duration
 	blocks   *blocks
 
 	mu   sync.Mutex
@@ -83,7 +83,7 @@ func (m *miner) accepted(tx common.Hash) {
 		return
 	}
 	m.backend.settle()
-	if _, head := m.backend.head(); m.held || m.backend.mined(tx) || !mayMine(head, time.Now()) {
+	if _, head := m.backend.head(); m.held || m.backend.mined(tx) || !m.mayMine(head, time.Now()) {
 		return
 	}
 	if m.backend.pending() > 0 {
@@ -100,7 +100,7 @@ func (m *miner) tick() {
 	}
 	_, head := m.backend.head()
 	now := time.Now()
-	if (mayMine(head, now) && m.backend.pending() > 0) || emptyDue(m.interval, now.Sub(m.last), head, now) {
+	if (m.mayMine(head, now) && m.backend.pending() > 0) || emptyDue(m.interval, now.Sub(m.last), head, now) {
 		m.commit()
 	}
 }

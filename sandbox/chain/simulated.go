@@ -43,12 +43,15 @@ var _ Chain = (*Simulated)(nil)
 // NewSimulated starts a chain. Block times are the wall clock's, so Config.Now must agree with it. The caller must Close it.
 func NewSimulated(c Config) (*Simulated, error) {
 	if c.Now != nil {
-		if skew := time.Until(c.Now()).Abs(); skew > MaxAhead {
+		if skew := time.Until(c.Now()).Abs(); skew > DefaultMaxAhead {
 			return nil, fmt.Errorf("start simulated chain: clock is %s off the wall clock, which block times follow", skew)
 		}
 	}
 	if c.BlockTime == 0 {
 		c.BlockTime = DefaultBlockTime
+	}
+	if c.MaxAhead == 0 {
+		c.MaxAhead = DefaultMaxAhead
 	}
 	key, facilitator, err := newFacilitator()
 	if err != nil {
@@ -76,7 +79,7 @@ func NewSimulated(c Config) (*Simulated, error) {
 	if s.settler, err = newSettler(client, key); err != nil {
 		return nil, errors.Join(err, listener.Close(), b.close())
 	}
-	s.miner = &miner{backend: b, interval: c.BlockTime, blocks: s.blocks, last: time.Now()}
+	s.miner = &miner{ahead: c.MaxAhead, backend: b, interval: c.BlockTime, blocks: s.blocks, last: time.Now()}
 	s.stop = sync.OnceValue(s.shut)
 	s.start(listener)
 	return s, nil

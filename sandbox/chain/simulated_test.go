@@ -69,7 +69,7 @@ func TestSimulatedBurst(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if ahead := time.Until(time.Unix(int64(head.Time), 0)); ahead > chain.MaxAhead {
+			if ahead := time.Until(time.Unix(int64(head.Time), 0)); ahead > chain.DefaultMaxAhead {
 				t.Errorf("block time is %s ahead", ahead)
 			}
 		})
