@@ -178,28 +178,23 @@ func TestProbe(t *testing.T) {
 	if err := os.WriteFile(token, []byte("hush\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	answer := func(status int) func(*http.Request) (*http.Response, error) {
-		return func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: status, Body: http.NoBody, Header: http.Header{"Location": {"http://elsewhere/"}}}, nil
-		}
-	}
 	tests := []struct {
 		name   string
 		e      endpoint
-		answer func(*http.Request) (*http.Response, error)
+		status int // of the answer; 0 is none
 		url    string
 		header [2]string
 		ok     bool
 	}{
-		{"the default path of qvac", endpoint{providerKey: "qvac", url: "http://127.0.0.1:8000"}, answer(200), "http://127.0.0.1:8000/v1/models", [2]string{}, true},
-		{"the default path of others", endpoint{providerKey: "x", url: "http://127.0.0.1:8000/base/"}, answer(204), "http://127.0.0.1:8000/base/health", [2]string{}, true},
-		{"an own path", endpoint{providerKey: "x", url: "http://127.0.0.1", probePath: "/up"}, answer(404), "http://127.0.0.1/up", [2]string{}, true},
-		{"a bearer token", endpoint{providerKey: "x", url: "http://127.0.0.1", authType: "bearer", tokenFile: token}, answer(200), "http://127.0.0.1/health", [2]string{"Authorization", "Bearer hush"}, true},
-		{"an API key", endpoint{providerKey: "x", url: "http://127.0.0.1", authType: "api-key", tokenFile: token}, answer(200), "http://127.0.0.1/health", [2]string{"X-Api-Key", "hush"}, true},
-		{"a redirect is not followed", endpoint{providerKey: "x", url: "http://127.0.0.1"}, answer(302), "http://127.0.0.1/health", [2]string{}, true},
-		{"a server error", endpoint{providerKey: "x", url: "http://127.0.0.1"}, answer(500), "http://127.0.0.1/health", [2]string{}, false},
-		{"no answer", endpoint{providerKey: "x", url: "http://127.0.0.1"}, func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }, "http://127.0.0.1/health", [2]string{}, false},
-		{"a token that is gone", endpoint{providerKey: "x", url: "http://127.0.0.1", authType: "bearer", tokenFile: token + "x"}, answer(200), "", [2]string{}, false},
+		{"the default path of qvac", endpoint{providerKey: "qvac", url: "http://127.0.0.1:8000"}, 200, "http://127.0.0.1:8000/v1/models", [2]string{}, true},
+		{"the default path of others", endpoint{providerKey: "x", url: "http://127.0.0.1:8000/base/"}, 204, "http://127.0.0.1:8000/base/health", [2]string{}, true},
+		{"an own path", endpoint{providerKey: "x", url: "http://127.0.0.1", probePath: "/up"}, 404, "http://127.0.0.1/up", [2]string{}, true},
+		{"a bearer token", endpoint{providerKey: "x", url: "http://127.0.0.1", authType: "bearer", tokenFile: token}, 200, "http://127.0.0.1/health", [2]string{"Authorization", "Bearer hush"}, true},
+		{"an API key", endpoint{providerKey: "x", url: "http://127.0.0.1", authType: "api-key", tokenFile: token}, 200, "http://127.0.0.1/health", [2]string{"X-Api-Key", "hush"}, true},
+		{"a redirect is not followed", endpoint{providerKey: "x", url: "http://127.0.0.1"}, 302, "http://127.0.0.1/health", [2]string{}, true},
+		{"a server error", endpoint{providerKey: "x", url: "http://127.0.0.1"}, 500, "http://127.0.0.1/health", [2]string{}, false},
+		{"no answer", endpoint{providerKey: "x", url: "http://127.0.0.1"}, 0, "http://127.0.0.1/health", [2]string{}, false},
+		{"a token that is gone", endpoint{providerKey: "x", url: "http://127.0.0.1", authType: "bearer", tokenFile: token + "x"}, 200, "", [2]string{}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -209,7 +204,10 @@ func TestProbe(t *testing.T) {
 				if tt.header[0] != "" && r.Header.Get(tt.header[0]) != tt.header[1] {
 					t.Errorf("header %s is %q, want %q", tt.header[0], r.Header.Get(tt.header[0]), tt.header[1])
 				}
-				return tt.answer(r)
+				if tt.status == 0 {
+					return nil, errors.New("refused")
+				}
+				return &http.Response{StatusCode: tt.status, Body: http.NoBody, Header: http.Header{"Location": {"http://elsewhere/"}}}, nil
 			}))
 			err := probeOne(t.Context(), client, tt.e)
 			if (err == nil) != tt.ok || asked != tt.url {

@@ -36,17 +36,16 @@ const (
 
 // world is a Market, a chain and a local runtime without sockets.
 type world struct {
-	t        *testing.T
-	market   *sandbox.Market
-	chain    *chain.Memory
-	hosts    *sandbox.Transport
-	info     sandbox.Info
-	owner    *orchestration.Client // the owner at the Market's own front door
-	cut      atomic.Bool           // the network is away
-	runtime  atomic.Int32          // status of the local runtime
-	probes   atomic.Int32
-	dir      string
-	settings []string // lines that replace those of the default configuration
+	t       *testing.T
+	market  *sandbox.Market
+	chain   *chain.Memory
+	hosts   *sandbox.Transport
+	info    sandbox.Info
+	owner   *orchestration.Client // the owner at the Market's own front door
+	cut     atomic.Bool           // the network is away
+	runtime atomic.Int32          // status of the local runtime
+	probes  atomic.Int32
+	dir     string
 }
 
 // RoundTrip is the network.

@@ -216,7 +216,7 @@ func TestOldEndpointsAreRemoved(t *testing.T) {
 			t.Errorf("endpoints %v, want %v: ours that is gone is removed, the owner's stays", got, want)
 		}
 		d.stop()
-		d = w.start(w.config("heartbeat: {interval: 30s}"))
+		w.start(w.config("heartbeat: {interval: 30s}"))
 		time.Sleep(2 * time.Minute)
 		if got, want := w.endpoints(id), []string{"manual"}; !slices.Equal(got, want) {
 			t.Errorf("endpoints %v with none configured, want %v", got, want)

@@ -114,10 +114,10 @@ func (o *online) checkReadiness(ctx context.Context, api *orchestration.Client) 
 // checkPlatformKey makes one call that the Market may want the key for.
 func (o *online) checkPlatformKey(ctx context.Context, api *orchestration.Client, key orchestration.Secret) {
 	_, err := api.ListMachines(ctx, orchestration.ListOptions{Limit: 1})
-	switch code := codeOf(err); {
-	case code == orchestration.CodeAuthRequired:
+	switch codeOf(err) {
+	case orchestration.CodeAuthRequired:
 		err = errors.New("the Market demands a platform key and orchestration.api_key_file is not set")
-	case code == orchestration.CodeAuthInvalid:
+	case orchestration.CodeAuthInvalid:
 		err = errors.New("the Market refuses the platform key")
 	}
 	detail := "accepted"

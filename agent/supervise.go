@@ -88,7 +88,7 @@ func (s *supervisor) keep(ctx context.Context, p part) error {
 		began := time.Now()
 		err := runGuarded(ctx, p)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the part was told to end
 		}
 		if fe := (*fatalError)(nil); errors.As(err, &fe) {
 			s.log.Error("part ended for good", zap.String("part", p.String()), zap.Error(err))

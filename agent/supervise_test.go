@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,9 +174,9 @@ func TestWatchdogStarves(t *testing.T) {
 		defer wg.Wait()
 		defer cancel()
 		hang := make(chan struct{})
-		stuck := false
+		var stuck atomic.Bool
 		l := &loop{name: "job", interval: 10 * time.Second, limit: 20 * time.Second, retry: time.Second, beats: b, log: zap.NewNop(), pass: func(context.Context) error {
-			if stuck {
+			if stuck.Load() {
 				<-hang // deaf to its context
 			}
 			return nil
@@ -187,7 +188,7 @@ func TestWatchdogStarves(t *testing.T) {
 		if got := feeds(time.Minute); got < 10 {
 			t.Errorf("fed %d times in a minute, want about 12", got)
 		}
-		stuck = true
+		stuck.Store(true)
 		time.Sleep(time.Minute) // the deadline passes
 		if got := feeds(time.Minute); got != 0 {
 			t.Errorf("fed %d times with a stuck loop, want 0", got)
@@ -195,7 +196,7 @@ func TestWatchdogStarves(t *testing.T) {
 		if b.stuck() == nil {
 			t.Error("no loop counts as stuck")
 		}
-		stuck = false
+		stuck.Store(false)
 		close(hang)
 		time.Sleep(10 * time.Second)
 		if got := feeds(time.Minute); got < 10 {
