@@ -52,7 +52,8 @@ type Ledger struct {
 	observe  func(time.Duration)
 	verified atomic.Bool
 	w        *writer
-	r        *sql.DB
+	paused   atomic.Bool // as the file has it: only this process writes it
+	r        *reader
 }
 
 var _ policy.Store = (*Ledger)(nil)
@@ -84,8 +85,15 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if l.w, err = newWriter(ctx, db); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, db.Close()))
 	}
-	if l.r, err = openPool(cfg.Path, readers, "query_only(1)", "cache_size(-512)"); err != nil {
+	pool, err := openPool(cfg.Path, readers, "query_only(1)", "cache_size(-512)")
+	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, l.w.close()))
+	}
+	if l.r, err = newReader(ctx, pool); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, pool.Close(), l.w.close()))
+	}
+	if err := l.readPaused(ctx); err != nil {
+		return nil, fmt.Errorf("open ledger: %w", errors.Join(err, l.Close()))
 	}
 	l.verified.Store(true)
 	return l, nil
@@ -177,7 +185,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 // Close closes the file and waits for a write under way; what was committed is
 // durable without it.
 func (l *Ledger) Close() error {
-	return errors.Join(l.r.Close(), l.w.close())
+	return errors.Join(l.r.close(), l.w.close())
 }
 
 // SetVerified says whether the ledger is believed to agree with the chain; while

@@ -153,23 +153,68 @@ func (l *Ledger) locked(ctx context.Context, do func(*txn) error) (err error) {
 	return nil
 }
 
-// view is a read transaction: what it reads is of one moment. Its statements are
-// prepared once and end with it.
-type view struct {
-	tx    *sql.Tx
-	ctx   context.Context //nolint:containedctx // lives as long as one transaction
+// reader looks at the file beside the writer. One connection keeps its
+// statements prepared; whoever comes while it is busy takes another and pays
+// for the preparation.
+type reader struct {
+	db   *sql.DB
+	kept chan *keptConn // holds the connection while nobody reads with it
+}
+
+// keptConn is a connection with its prepared statements, one per query text of
+// this package.
+type keptConn struct {
+	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 }
 
+func newReader(ctx context.Context, db *sql.DB) (*reader, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{db: db, kept: make(chan *keptConn, 1)}
+	r.kept <- &keptConn{conn: conn, stmts: make(map[string]*sql.Stmt)}
+	return r, nil
+}
+
+func (r *reader) close() error {
+	c, open := <-r.kept
+	if !open {
+		return nil
+	}
+	close(r.kept)
+	var errs []error
+	for _, s := range c.stmts {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, c.conn.Close(), r.db.Close())...)
+}
+
+// view is a read transaction: what it reads is of one moment.
+type view struct {
+	c   *keptConn
+	ctx context.Context //nolint:containedctx // lives as long as one transaction
+}
+
 func (v view) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := v.stmts[query]; ok {
+	if s, ok := v.c.stmts[query]; ok {
 		return s, nil
 	}
-	s, err := v.tx.PrepareContext(v.ctx, query)
+	s, err := v.c.conn.PrepareContext(v.ctx, query)
 	if err == nil {
-		v.stmts[query] = s
+		v.c.stmts[query] = s
 	}
 	return s, err
+}
+
+func (v view) exec(query string) error {
+	s, err := v.stmt(query)
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(v.ctx)
+	return err
 }
 
 func (v view) row(query string, args []any, dest ...any) error {
@@ -189,18 +234,45 @@ func (v view) rows(query string, args ...any) (*sql.Rows, error) {
 }
 
 func (l *Ledger) read(ctx context.Context, what string, do func(querier) error) error {
-	tx, err := l.r.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
-	}
-	err = do(view{tx: tx, ctx: ctx, stmts: make(map[string]*sql.Stmt)})
-	if rollback := tx.Rollback(); err == nil && !errors.Is(rollback, sql.ErrTxDone) {
-		err = rollback
-	}
-	if err != nil {
+	if err := l.r.read(ctx, do); err != nil {
 		return fmt.Errorf("ledger: %s: %w", what, err)
 	}
 	return nil
+}
+
+func (r *reader) read(ctx context.Context, do func(querier) error) error {
+	select {
+	case c, open := <-r.kept:
+		if !open {
+			return ErrShut
+		}
+		defer func() { r.kept <- c }()
+		return c.read(ctx, do)
+	default:
+	}
+	conn, err := r.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	c := &keptConn{conn: conn, stmts: make(map[string]*sql.Stmt)}
+	err = c.read(ctx, do)
+	for _, s := range c.stmts {
+		err = errors.Join(err, s.Close())
+	}
+	return errors.Join(err, conn.Close())
+}
+
+// read runs do in one read transaction. Statements run to their end whatever
+// the caller's context does, lest the kept connection is left inside one.
+func (c *keptConn) read(ctx context.Context, do func(querier) error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	v := view{c: c, ctx: context.WithoutCancel(ctx)}
+	if err := v.exec("BEGIN"); err != nil {
+		return err
+	}
+	return errors.Join(do(v), v.exec("ROLLBACK"))
 }
 
 // collect reads every row of a query.
