@@ -262,7 +262,7 @@ func TestX402ValidBefore(t *testing.T) {
 		{"zero means an hour, the policy's ten minutes hold", 0, 0, 10 * time.Minute, 10 * time.Minute, ""},
 		{"policy", 300, 2 * time.Minute, 5 * time.Minute, 2 * time.Minute, ""},
 		{"grant", 300, 0, 90 * time.Second, 90 * time.Second, ""},
-		{"a thousand years", 31536000000, time.Minute, 5 * time.Minute, time.Minute, ""},
+		{"a thousand years", int64(31536000000), time.Minute, 5 * time.Minute, time.Minute, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

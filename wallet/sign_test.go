@@ -71,7 +71,7 @@ func TestAuthorizationAgreesWithApitypes(t *testing.T) {
 	}{
 		{"vector", func(*wallet.Authorization, *policy.Terms) {}},
 		{"large chain id", func(a *wallet.Authorization, m *policy.Terms) {
-			a.ChainID, m.Chain = 1<<53, money.ChainID("eip155:"+strconv.Itoa(1<<53))
+			a.ChainID, m.Chain = 1<<53, money.ChainID("eip155:"+strconv.FormatUint(1<<53, 10))
 		}},
 		{"largest amount per purchase", func(a *wallet.Authorization, m *policy.Terms) {
 			a.Value = money.FromUint64(5_000_000)
