@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -70,6 +71,9 @@ type Agent struct {
 	scheduler *scheduler
 	front     *front
 	admin     *admin.Server
+
+	open   atomic.Int64 // purchases, as last counted
+	tidied time.Time    // by the health loop
 
 	wakeMachine chan struct{}
 	wakeMarket  chan struct{}

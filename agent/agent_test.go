@@ -214,7 +214,7 @@ func TestShortSessions(t *testing.T) {
 					t.Errorf("purchase of %s is %s (%s): %+v", need, p.State, p.Reason, p.History)
 				}
 			}
-			time.Sleep(5 * time.Second)
+			time.Sleep(10 * time.Second)
 		}
 		t.Logf("purchases %v, sessions %d", bought, w.market.Calls("pairing-session"))
 		if got := w.market.Calls("pairing-session"); got < 12 || got > 20 {

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
 
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
@@ -23,6 +26,8 @@ const (
 	pollHealth = 20 * time.Second
 	// expirySoon is how long before the policy's end a warning is raised.
 	expirySoon = 7 * 24 * time.Hour
+	// housekeeping is how often the ledger's head is logged and memory handed back.
+	housekeeping = time.Hour
 	// unknownLong is the age from which money of unknown fate is a problem.
 	unknownLong = time.Hour
 )
@@ -129,7 +134,25 @@ func (a *Agent) checkHealth(ctx context.Context) error {
 		return fmt.Errorf("read whether spending is paused: %w", err)
 	}
 	a.health.set(problemPaused, paused, "")
+	if a.tidied.IsZero() || now.Sub(a.tidied) >= housekeeping {
+		if err := a.tidy(ctx); err != nil {
+			return err
+		}
+		a.tidied = now
+	}
 	return a.checkPurchases(ctx, now)
+}
+
+// tidy logs the head of the ledger's hash chain, where whoever rewrites the file
+// cannot reach it, and hands memory that a burst left behind back to the system.
+func (a *Agent) tidy(ctx context.Context) error {
+	seq, hash, err := a.ledger.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("read the ledger's head: %w", err)
+	}
+	a.log.Info("ledger head", zap.Int64("entries", seq), zap.String("hash", hash))
+	debug.FreeOSMemory()
+	return nil
 }
 
 func (a *Agent) checkPurchases(ctx context.Context, now time.Time) error {
@@ -137,6 +160,7 @@ func (a *Agent) checkPurchases(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read open purchases: %w", err)
 	}
+	a.open.Store(int64(len(open)))
 	waiting, unknown := 0, 0
 	var faults []error
 	for i := range open {
@@ -171,7 +195,7 @@ func (a *Agent) statusLine() string {
 		return "not ready: " + blockers[0].Text
 	}
 	st := a.pairing.Status()
-	return fmt.Sprintf("ready; pairing %s until %s", st.Standing, st.Expires.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("ready; pairing %s until %s; open purchases: %d", st.Standing, st.Expires.UTC().Format(time.RFC3339), a.open.Load())
 }
 
 // jobs are the needs with a schedule.
