@@ -413,7 +413,9 @@ func TestStopCutsWaiting(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	<-asked // it may have got its answer, or a cut connection: it must return
+	if err := <-asked; err != nil { // it may have got its answer, or a cut connection: it must return
+		t.Logf("the caller was cut off: %v", err)
+	}
 }
 
 // TestConnectionsAreBounded accepts a second caller only once the first is gone.

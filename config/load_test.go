@@ -433,6 +433,20 @@ func TestAssets(t *testing.T) {
 	}
 }
 
+// TestExample loads the configuration that owners copy from.
+func TestExample(t *testing.T) {
+	s := newSite(t)
+	s.write(t, "agent-keystore", "{}")
+	env := []string{"CREDENTIALS_DIRECTORY=" + s.dir, "STATE_DIRECTORY=/var/lib/agentd"}
+	cfg, err := Load(filepath.Join("..", "examples", "agentd.yaml"), env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Warnings) != 0 {
+		t.Errorf("warnings: %q", cfg.Warnings)
+	}
+}
+
 // FuzzLoad wants faults, never a panic, whatever stands in the file.
 func FuzzLoad(f *testing.F) {
 	for _, name := range []string{"base.yaml", "faults.yaml"} {
