@@ -72,8 +72,8 @@ type Agent struct {
 	front     *front
 	admin     *admin.Server
 
-	open   atomic.Int64 // purchases, as last counted
-	tidied time.Time    // by the health loop
+	open                atomic.Int64 // purchases, as last counted
+	headLogged, trimmed time.Time    // by the health loop
 
 	wakeMachine chan struct{}
 	wakeMarket  chan struct{}

@@ -199,6 +199,10 @@ func (m *machine) take(ctx context.Context, record *orchestration.Machine) error
 	m.mu.Lock()
 	m.id, m.did, m.status = record.ID, did, record.Status
 	m.mu.Unlock()
+	if record.Status != orchestration.MachineActive {
+		// At once, not at the end of the pass: it may yet take a while.
+		m.health.raise(problemMachineInactive, "status "+string(record.Status))
+	}
 	if record.ID != id || record.Status != status {
 		m.log.Info("machine record read", zap.String("machine_id", record.ID), zap.String("identity", did), zap.String("status", string(record.Status)))
 		m.changed()

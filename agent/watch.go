@@ -26,8 +26,10 @@ const (
 	pollHealth = 20 * time.Second
 	// expirySoon is how long before the policy's end a warning is raised.
 	expirySoon = 7 * 24 * time.Hour
-	// housekeeping is how often the ledger's head is logged and memory handed back.
-	housekeeping = time.Hour
+	// headEvery is how often the head of the ledger is logged, trimEvery how often
+	// memory that a burst left behind is handed back to the system.
+	headEvery = time.Hour
+	trimEvery = 5 * time.Minute
 	// unknownLong is the age from which money of unknown fate is a problem.
 	unknownLong = time.Hour
 )
@@ -88,6 +90,10 @@ func (a *Agent) observeCall(operation, code string, d time.Duration) {
 		if operation != "GetMachine" {
 			wake(a.wakeMachine)
 		}
+	case "network":
+		if operation != "Readiness" && !a.health.lasts(problemMarketUnreachable) {
+			wake(a.wakeMarket) // to tell an outage from one lost call
+		}
 	case "ok":
 		if operation == "GetMachine" || operation == "ListPairings" || operation == "ListMachines" {
 			a.health.clear(problemPlatformKey)
@@ -134,24 +140,28 @@ func (a *Agent) checkHealth(ctx context.Context) error {
 		return fmt.Errorf("read whether spending is paused: %w", err)
 	}
 	a.health.set(problemPaused, paused, "")
-	if a.tidied.IsZero() || now.Sub(a.tidied) >= housekeeping {
-		if err := a.tidy(ctx); err != nil {
-			return err
-		}
-		a.tidied = now
+	if err := a.logHead(ctx, now); err != nil {
+		return err
+	}
+	if now.Sub(a.trimmed) >= trimEvery {
+		debug.FreeOSMemory()
+		a.trimmed = now
 	}
 	return a.checkPurchases(ctx, now)
 }
 
-// tidy logs the head of the ledger's hash chain, where whoever rewrites the file
-// cannot reach it, and hands memory that a burst left behind back to the system.
-func (a *Agent) tidy(ctx context.Context) error {
+// logHead logs the head of the ledger's hash chain now and then: whoever can
+// rewrite the file cannot rewrite what the system's journal has of it.
+func (a *Agent) logHead(ctx context.Context, now time.Time) error {
+	if !a.headLogged.IsZero() && now.Sub(a.headLogged) < headEvery {
+		return nil
+	}
 	seq, hash, err := a.ledger.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("read the ledger's head: %w", err)
 	}
 	a.log.Info("ledger head", zap.Int64("entries", seq), zap.String("hash", hash))
-	debug.FreeOSMemory()
+	a.headLogged = now
 	return nil
 }
 

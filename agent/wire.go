@@ -99,6 +99,7 @@ func newAgent(opt Options) *Agent {
 		cfg: opt.Config, opt: opt, log: log, started: time.Now(), beats: newBeats(), health: newHealth(log), clock: newClock(),
 		notify: newNotifier(log), wakeMachine: make(chan struct{}, 1), wakeMarket: make(chan struct{}, 1),
 	}
+	a.trimmed = a.started
 	a.metrics = newMetrics(opt.Version, opt.Revision, a.started)
 	a.health.set(problemKeyInEnvironment, !a.cfg.Keys.Agent.PrivateKey.IsZero(), "")
 	a.health.raise(problemClock, "no answer with a date was seen yet")
