@@ -15,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the database driver
 
 	"github.com/agentd-project/agentd/policy"
@@ -146,7 +145,7 @@ func checkFile(ctx context.Context, db *sql.DB) error {
 	case version == schemaVersion:
 		return nil
 	}
-	return migrate(ctx, db)
+	return migrate(ctx, db, version)
 }
 
 func quickCheck(ctx context.Context, db *sql.DB) error {
@@ -167,17 +166,27 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
+// migrate applies, in the order of their names, the files above the version that
+// the file has. Each is one transaction with its version, so a crash leaves the
+// one before it.
+func migrate(ctx context.Context, db *sql.DB, have int) error {
+	files, err := migrations.ReadDir("migrations")
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files)
-	if err != nil {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate schema: %w", err)
+	for i, file := range files {
+		version := i + 1
+		if version <= have {
+			continue
+		}
+		text, err := migrations.ReadFile("migrations/" + file.Name())
+		if err != nil {
+			return err
+		}
+		script := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", text, version)
+		if _, err := db.ExecContext(ctx, script); err != nil {
+			return fmt.Errorf("migrate schema by %s: %w", file.Name(), err)
+		}
 	}
 	return nil
 }

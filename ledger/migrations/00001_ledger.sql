@@ -3,7 +3,6 @@
 -- policy's currency; amounts are decimal text of base units; starts of buckets
 -- are seconds since 1970.
 
--- +goose Up
 CREATE TABLE control (
     id            INTEGER PRIMARY KEY CHECK (id = 1),
     paused        INTEGER NOT NULL CHECK (paused IN (0, 1)),
@@ -144,4 +143,3 @@ CREATE TABLE meta (
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 1;
