@@ -105,10 +105,10 @@ cd /etc/agentd
 umask 077
 echo sandbox-platform-key >credentials/api-key
 printf '1%.0s' $(seq 64) >credentials/owner-key
-printf '2%.0s' $(seq 64) >/root/agent-key
+printf '2%.0s' $(seq 64) >/run/agent-key
 await bash -c 'exec 3<>/dev/tcp/127.0.0.1/8480'
 agentd init --systemd --dir /etc/agentd --market-url http://127.0.0.1:8480 \
-	--api-key-file credentials/api-key --owner-key-file credentials/owner-key --agent-key-file /root/agent-key \
+	--api-key-file credentials/api-key --owner-key-file credentials/owner-key --agent-key-file /run/agent-key \
 	--identity-ref did:peaq:184467 --rpc http://127.0.0.1:8545 --chain-id eip155:84532 \
 	--token USDC:0x036CbD53842c5426634e7929541eC2318f3dCF7e:6:USDC:2 || failed=1
 cat >>agentd.yaml <<'YAML'
