@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/accounts/keystore"
 
+	"github.com/agentd-project/agentd/admin"
 	"github.com/agentd-project/agentd/sandbox"
 )
 
@@ -143,33 +143,43 @@ func (f *figures) atRest(ctx context.Context, d *daemon) (err error) {
 	return err
 }
 
-// buy makes the purchases of one rail one after the other. Wall time is from
-// the plan to the settled state, as the ledger stamped them; CPU is the
-// daemon's whole, its local API included.
+// buy makes the purchases of one rail one after the other, asked for over the
+// daemon's socket as software on the machine does. Wall time is from the plan to
+// the settled state, as the ledger stamped them; CPU is the daemon's whole, its
+// local API included.
 func (f *figures) buy(ctx context.Context, d *daemon, rail string) error {
-	if _, err := d.buy(ctx, rail); err != nil { // warm
-		return err
-	}
-	before, err := cpuTime(d.cmd.Process.Pid)
-	if err != nil {
-		return err
-	}
+	client := admin.NewClient(d.path("agentd.sock"))
 	var walls []time.Duration
-	for range f.purchases {
-		p, err := d.buy(ctx, rail)
+	var before time.Duration
+	for i := range f.purchases + warm {
+		if i == warm {
+			var err error
+			if before, err = cpuTime(d.cmd.Process.Pid); err != nil {
+				return err
+			}
+		}
+		p, err := client.Buy(ctx, admin.BuyRequest{Need: rail})
 		if err != nil {
 			return err
 		}
-		if p.State != "settled" {
+		if p, err = client.Wait(ctx, p.ID, time.Minute); err != nil {
+			return err
+		}
+		if !p.Settled {
 			return fmt.Errorf("purchase %s on %s ended %s (%s)", p.ID, rail, p.State, p.Reason)
 		}
-		walls = append(walls, p.Updated.Sub(p.Created))
-		f.entries[rail] = p.entries()
+		if i >= warm {
+			walls = append(walls, p.Updated.Sub(p.Created))
+		}
+		f.entries[rail] = len(p.History)
 	}
 	after, err := cpuTime(d.cmd.Process.Pid)
 	f.cpu[rail], f.wall[rail] = (after-before)/time.Duration(f.purchases), median(walls)
 	return err
 }
+
+// warm is how many purchases are made before the measured ones.
+const warm = 10
 
 func median(all []time.Duration) time.Duration {
 	slices.Sort(all)
@@ -280,13 +290,4 @@ func (f *figures) print(std streams) error {
 	share := float64(f.idle) / float64(f.idleFor) * 100
 	row(fmt.Sprintf("idle CPU over %s", f.idleFor), fmt.Sprintf("%.2f %% of a core", share), "0.1 %")
 	return w.Flush()
-}
-
-// entries counts what the journal holds of the purchase.
-func (p bought) entries() int {
-	var history []json.RawMessage
-	if err := json.Unmarshal(p.History, &history); err != nil {
-		return 0
-	}
-	return len(history)
 }

@@ -181,17 +181,14 @@ func (d *daemon) kill() {
 
 // bought is what `agentd buy --json` prints of a purchase.
 type bought struct {
-	ID        string          `json:"id"`
-	State     string          `json:"state"`
-	Final     bool            `json:"final"`
-	Reason    string          `json:"reason"`
-	Rail      string          `json:"rail"`
-	Price     string          `json:"price"`
-	Currency  string          `json:"currency"`
-	Reference string          `json:"reference"`
-	Created   time.Time       `json:"created"`
-	Updated   time.Time       `json:"updated"`
-	History   json.RawMessage `json:"history"`
+	ID        string `json:"id"`
+	State     string `json:"state"`
+	Final     bool   `json:"final"`
+	Reason    string `json:"reason"`
+	Rail      string `json:"rail"`
+	Price     string `json:"price"`
+	Currency  string `json:"currency"`
+	Reference string `json:"reference"`
 }
 
 // exitHandedOff is agentd's exit code for a purchase that a provider hands to

@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"cmd/agentd": {"agent", "admin", "config", "market", "pairing", "payments/...", "ledger", "wallet", "orchestration",
 		"policy", "money"},
 	"sandbox/...":        {"sandbox/...", "money"},
-	"cmd/agentd-sandbox": {"sandbox/...", "money"},
+	"cmd/agentd-sandbox": {"sandbox/...", "money", "admin"},
 	"internal/repotest":  {},
 	"examples/...":       {"orchestration", "policy", "money"},
 }
