@@ -14,7 +14,7 @@ COPY . .
 RUN mkdir -p /out/etc/ssl/certs /out/usr/bin /out/var/lib/agentd \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
     && CGO_ENABLED=0 GOOS="$TARGETOS" GOARCH="$TARGETARCH" GOFLAGS=-buildvcs=false \
-       go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/usr/bin/agentd ./cmd/agentd
+       go build -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$VERSION" -o /out/usr/bin/agentd ./cmd/agentd
 
 FROM scratch
 COPY --from=build --chown=0:0 /out/etc /etc

@@ -6,7 +6,7 @@ PREFIX  ?= /usr
 DESTDIR ?=
 VERSION ?=
 
-GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w -X main.version=$(VERSION)'
 
 .PHONY: help build demo test race bench lint format contracts conformance cross image ci install clean
 
