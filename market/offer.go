@@ -153,7 +153,7 @@ func (m *Market) checkInput(ctx context.Context, p *purchase) (step, error) {
 	for i := range service.OperationContracts {
 		if contract := &service.OperationContracts[i]; contract.Operation == t.Operation {
 			if err := fits(contract, p.doc.Need.Input); err != nil {
-				return step{event: EventDenied, reason: policy.ReasonInputInvalid, detail: err.Error()}, nil
+				return step{event: EventDenied, reason: policy.ReasonInputInvalid, detail: err.Error()}, nil //nolint:nilerr // an input that does not fit is a refusal
 			}
 		}
 	}

@@ -177,7 +177,7 @@ func (r *rig) close() {
 	r.stop()
 	r.wire.CloseIdleConnections()
 	r.must(r.wire.Close())
-	r.seller.Close()
+	r.must(r.seller.Close())
 	r.must(r.chain.Close())
 }
 

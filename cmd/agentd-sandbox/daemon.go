@@ -41,7 +41,7 @@ func build(ctx context.Context, given, dir string) (string, error) {
 		return filepath.Abs(given)
 	}
 	bin := filepath.Join(dir, "agentd")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, daemonPackage).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, daemonPackage).CombinedOutput() //nolint:gosec // the folder is our own
 	if err != nil {
 		return "", fmt.Errorf("build %s (run this in the project, or name a binary with --agentd): %w\n%s", daemonPackage, err, out)
 	}
