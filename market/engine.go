@@ -104,24 +104,37 @@ func (m *Market) broadcast() {
 // drive works on one purchase until it is final or the engine stops.
 func (m *Market) drive(running, work context.Context, p *purchase) {
 	wait := firstRetry
-	for running.Err() == nil && p.state().Kind() != Final {
-		progress, pause := m.once(running, work, p)
-		if progress {
+	for running.Err() == nil {
+		look := m.once(running, work, p)
+		switch {
+		case look.over:
+			return
+		case look.progress:
 			wait = firstRetry
 			continue
+		case look.pause == 0:
+			look.pause, wait = wait, min(2*wait, lastRetry)
 		}
-		if pause == 0 {
-			pause, wait = wait, min(2*wait, lastRetry)
-		}
-		m.sleep(running, p, pause)
+		m.sleep(running, p, look)
 	}
 }
 
-// sleep waits about d, or until somebody wakes the purchase.
-func (m *Market) sleep(ctx context.Context, p *purchase, d time.Duration) {
-	d += rand.N(d/4 + 1) //nolint:gosec // jitter is no secret
-	if left := m.untilDeadline(p); left > 0 && left < d {
-		d = left
+// look is what one step came to.
+type look struct {
+	progress bool
+	// pause is how long to wait at the least before the next look; zero leaves
+	// that to the back-off.
+	pause time.Duration
+	// left is the time to the deadline; zero where none counts.
+	left time.Duration
+	over bool
+}
+
+// sleep waits about as long as a look says, or until somebody wakes the purchase.
+func (m *Market) sleep(ctx context.Context, p *purchase, l look) {
+	d := l.pause + rand.N(l.pause/4+1) //nolint:gosec // jitter is no secret
+	if l.left > 0 && l.left < d {
+		d = l.left
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -132,12 +145,20 @@ func (m *Market) sleep(ctx context.Context, p *purchase, d time.Duration) {
 	}
 }
 
-// once makes one step. It says whether the purchase moved on and, if not, how
-// long to wait at the least before the next look; zero leaves that to the
-// back-off.
-func (m *Market) once(running, work context.Context, p *purchase) (progress bool, pause time.Duration) {
+// once makes one step, alone with the purchase: people decide about it too.
+func (m *Market) once(running, work context.Context, p *purchase) (l look) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.state().Kind() != Final {
+		l.progress, l.pause = m.act(running, work, p)
+	}
+	l.left, l.over = m.untilDeadline(p), p.state().Kind() == Final
+	return l
+}
+
+// act does what the purchase's state asks for. It says whether the purchase
+// moved on and, if not, how long to wait.
+func (m *Market) act(running, work context.Context, p *purchase) (progress bool, pause time.Duration) {
 	row, known := m.rows[p.state()]
 	if !known {
 		m.log.Error("purchase is in a state that this version does not know", zap.String("purchase", string(p.ID)), zap.String("state", p.State))

@@ -82,8 +82,9 @@ func (m *Market) Buy(ctx context.Context, o Order) (policy.PurchaseID, error) {
 	if err := m.ledger.Create(ctx, &p.Purchase); err != nil {
 		return "", fmt.Errorf("store purchase: %w", err)
 	}
+	stored := p.ID // from here on the worker may replace the record
 	m.start(p)
-	return p.ID, nil
+	return stored, nil
 }
 
 // Wait returns the purchase as soon as it is final or waits for somebody, or
