@@ -105,7 +105,7 @@ func (f *front) Explain(ctx context.Context, need string) (*admin.Explanation, e
 func quotesOf(found []market.Explained) []admin.Quote {
 	quotes := make([]admin.Quote, 0, len(found))
 	for _, q := range found {
-		out := admin.Quote{ID: q.Quote, Service: q.Service, Provider: q.Provider, Rail: q.Rail, Currency: q.Currency, Score: q.Score,
+		out := admin.Quote{ID: q.Quote, Service: q.Service, Provider: q.Provider, Rail: q.Rail, Currency: q.Currency, Score: q.Score, Expires: q.Expires,
 			Reason: string(q.Reason), Text: q.Detail}
 		if info, ok := q.Reason.Info(); ok && out.Text == "" {
 			out.Text = info.Text

@@ -21,6 +21,7 @@ type Explained struct {
 	Price    money.Value   `json:"price"`
 	Currency string        `json:"currency,omitempty"`
 	Score    string        `json:"score,omitempty"`
+	Expires  time.Time     `json:"expires,omitzero"`
 	Reason   policy.Reason `json:"reason"`
 	Detail   string        `json:"detail,omitempty"`
 	Chosen   bool          `json:"chosen,omitempty"`
@@ -38,7 +39,7 @@ type candidate struct {
 
 func (c candidate) explained() Explained {
 	return Explained{Quote: c.quote, Service: c.terms.Service, Provider: c.terms.Provider, Rail: c.terms.Rail,
-		Price: c.terms.Price, Currency: c.terms.Currency, Score: c.score.String(), Reason: c.reason, Detail: c.detail}
+		Price: c.terms.Price, Currency: c.terms.Currency, Score: c.score.String(), Expires: c.expires, Reason: c.reason, Detail: c.detail}
 }
 
 // rank puts the best quote first. Equal ranks are ordered by price, then

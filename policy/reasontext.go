@@ -32,7 +32,7 @@ var reasons = []ReasonInfo{
 	{ReasonTokenNotAllowed, "The token is not on the allow list.", "Add the token to allow.tokens if it should be used."},
 	{ReasonPayeeDenied, "The payee is on the deny list.", "Remove the payee from deny.payees if it should be paid."},
 	{ReasonPayeeNotAllowed, "The payee is not on the allow list.", "Add the payee to allow.payees if it should be paid."},
-	{ReasonPayeeChanged, "The provider asks for payment at another address than before.", "Ask the provider; if the change is real, list the new payee or forget the old one."},
+	{ReasonPayeeChanged, "The provider asks for payment at another address than before.", "Ask the provider; if the change is real, set policy.payees to approve, or to list with the new payee in allow.payees."},
 	{ReasonPayeeUnknown, "The quote or the payment intent names no payee.", "Nothing was paid; report it to the service's provider."},
 	{ReasonApprovalRequired, "A person must approve this purchase first.", "Run agentd approve or agentd deny with its id."},
 	{ReasonApprovalDenied, "A person denied the purchase.", "Nothing."},

@@ -94,6 +94,8 @@ func run(args []string, in io.Reader, out, errs io.Writer, environ []string) (co
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The first signal asks for an orderly end; from then on a second one ends the process at once.
+	defer context.AfterFunc(ctx, stop)()
 	con := &console{in: in, out: out, err: errs, environ: environ}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	if err := parsed.Run(con, &cli.options); err != nil {
