@@ -183,12 +183,17 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 	if err != nil {
 		return false, 0
 	}
+	before := p.doc
 	s, err := act(m, m.bounded(running, work, row), p)
 	release()
 	if err != nil {
 		return m.stay(running, p, row, err)
 	}
-	return m.take(work, p, row, s), 0
+	if !m.take(work, p, row, s) {
+		p.doc = before // what is not stored did not happen
+		return false, 0
+	}
+	return true, 0
 }
 
 // stay leaves the purchase where it is and says for how long. An answer that

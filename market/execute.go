@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentd-project/agentd/orchestration"
 	"github.com/agentd-project/agentd/pairing"
+	"github.com/agentd-project/agentd/payments"
 	"github.com/agentd-project/agentd/policy"
 )
 
@@ -51,8 +52,11 @@ func (m *Market) sendExecute(ctx context.Context, p *purchase) (*orchestration.E
 // executed reads the outcome: what counts is its status, not the HTTP status.
 func (m *Market) executed(p *purchase, reply *orchestration.ExecuteReply) (step, error) {
 	e := reply.Execution
-	if e.Handoff != nil && e.Outcome == nil {
+	switch {
+	case e.Outcome == nil && e.Handoff != nil:
 		return handedOff(p, e.Handoff)
+	case e.Outcome == nil:
+		return step{}, waitFor(policy.ReasonMarketUnavailable, errors.New("the execution has neither outcome nor handoff"))
 	}
 	switch e.Outcome.Status {
 	case orchestration.OutcomeCompleted:
@@ -109,6 +113,9 @@ func (m *Market) notExecuted(ctx context.Context, p *purchase, err error) (step,
 	if ctx.Err() != nil || orchestration.Ambiguous(err) {
 		return step{}, wait(err)
 	}
+	if _, refused := refusal(err); refused && p.doc.Terms.x402() {
+		return m.askChain(ctx, p, err) // it died before, and is not to be signed again
+	}
 	switch code := codeOf(err); code {
 	case orchestration.CodePaymentRequired:
 		// The Market does not see the payment: hand the same evidence over again.
@@ -146,6 +153,7 @@ func (m *Market) findExecution(ctx context.Context, p *purchase) (step, error) {
 		}
 		return handedOff(p, order.Handoff)
 	case orchestration.OrderConfirmed:
+		p.doc.PaymentStatus = ""
 		return step{event: EventConfirmed}, nil
 	case orchestration.OrderDisputed:
 		return step{event: EventDisputed, reason: policy.ReasonDisputed}, nil
@@ -157,9 +165,25 @@ func (m *Market) findExecution(ctx context.Context, p *purchase) (step, error) {
 			return step{event: EventUnpaid, reason: policy.ReasonOrderClosed}, nil
 		}
 		return step{event: EventHold, reason: policy.ReasonOrderClosed}, nil
+	case orchestration.OrderDelivered:
+		return m.execute(ctx, p)
 	default:
+		if s, dead := m.died(ctx, p); dead {
+			return s, nil
+		}
 		return m.execute(ctx, p)
 	}
+}
+
+// died says whether the chain proves that the authorisation of a purchase was
+// never used and never can be: an order that did not run by then has no payment.
+func (m *Market) died(ctx context.Context, p *purchase) (step, bool) {
+	rail, known := m.rails.Rail(p.doc.Terms.Rail)
+	if !known || !p.doc.Terms.x402() {
+		return step{}, false
+	}
+	outcome, err := rail.Check(ctx, p.ID)
+	return step{event: EventUnpaid, reason: policy.ReasonAuthorizationUnused}, err == nil && outcome.Status == payments.NotPaid
 }
 
 // readOrder reads the purchase's order with the pairing's own token.
@@ -194,6 +218,7 @@ func (m *Market) accept(ctx context.Context, p *purchase) (step, error) {
 	if err != nil {
 		return step{}, wait(err)
 	}
+	p.doc.PaymentStatus = "" // what was said before the confirmation is over
 	if reply.Payment != nil {
 		p.doc.PaymentStatus = string(reply.Payment.Status)
 	}
@@ -234,9 +259,12 @@ func (m *Market) findConfirmation(ctx context.Context, p *purchase) (step, error
 	}
 	switch order.Status {
 	case orchestration.OrderConfirmed:
-		// Confirmed by us, so the check had passed; the file is written again, since
-		// the crash may have come before it.
-		if p.doc.Word == "" {
+		// The file is written again, since the crash may have come before it. That
+		// the Market calls the order confirmed does not make a result acceptable.
+		p.doc.PaymentStatus = ""
+		if err := p.doc.Need.Accept.check(p.doc.Result); err != nil {
+			p.doc.ResultErr = err.Error()
+		} else if p.doc.Word == "" {
 			if err := p.doc.Need.Deliver.write(p.doc.Result); err != nil {
 				return step{}, waitFor(policy.ReasonDeliveryFailed, err)
 			}
@@ -260,10 +288,14 @@ func (m *Market) dispute(ctx context.Context, p *purchase) (step, error) {
 	_, err = call(ctx, m, func(s pairing.Session) (*orchestration.DisputeReply, error) {
 		return m.api.DisputeOrder(ctx, s.Token, p.OrderID, orchestration.DisputeRequest{Reason: string(p.Reason), Evidence: evidence})
 	})
-	if err != nil {
+	switch action := orchestration.Classify(err); {
+	case err == nil:
+		return disputed(p)
+	case (action == orchestration.ActionAsk || action == orchestration.ActionOurFault) && !orchestration.Ambiguous(err):
+		return step{event: EventHold, reason: policy.ReasonMarketRefused, detail: err.Error()}, nil
+	default:
 		return step{}, wait(err)
 	}
-	return disputed(p)
 }
 
 func disputed(p *purchase) (step, error) {
@@ -283,6 +315,7 @@ func (m *Market) findDispute(ctx context.Context, p *purchase) (step, error) {
 	case orchestration.OrderDisputed:
 		return disputed(p)
 	case orchestration.OrderConfirmed:
+		p.doc.PaymentStatus = ""
 		return step{event: EventConfirmed}, nil
 	default:
 		return m.dispute(ctx, p)

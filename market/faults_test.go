@@ -3,9 +3,12 @@
 package market_test
 
 import (
+	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/agentd-project/agentd/market"
+	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/sandbox"
 )
 
@@ -111,6 +114,42 @@ func TestLastingFaultEndsNamed(t *testing.T) {
 					r.seller.ClearFaults(0)
 					if p = r.final(p.ID); market.State(p.State).Kind() != market.Final {
 						t.Errorf("after the fault: got %s (%s), want a final state", p.State, p.Reason)
+					}
+					r.sound()
+				})
+			})
+		}
+	}
+}
+
+// A dispute that is answered badly once arrives all the same, and once: the
+// value that moved stays spent, and nothing is confirmed.
+func TestOneFaultDuringDispute(t *testing.T) {
+	for _, rail := range payingRails {
+		for name, fault := range faults() {
+			t.Run(rail+"/"+name, func(t *testing.T) {
+				bubble(t, func(t *testing.T, r *rig) {
+					for i := range r.needs {
+						r.needs[i].Accept = market.Acceptance{Schema: json.RawMessage(`{"type":"object","required":["nothing like it"]}`)}
+					}
+					fault.Operation, fault.Nth = "order-dispute", 1
+					_, err := r.seller.Inject(fault)
+					r.must(err)
+					r.start()
+					p := r.buy(rail)
+					state, transfers := market.Disputed, 1
+					if rail == "not-required" {
+						state, transfers = market.Failed, 0
+					}
+					if p.State != string(state) || p.Reason != policy.ReasonResultRejected {
+						t.Errorf("got %s (%s), want %s (result_rejected)", p.State, p.Reason, state)
+					}
+					<-time.After(time.Minute) // the ledger follows the chain
+					if got := len(r.transfers()); got != transfers {
+						t.Errorf("transfers: got %d, want %d", got, transfers)
+					}
+					if got := r.seller.Calls("order-confirm"); got != 0 {
+						t.Errorf("confirmations: got %d, want 0", got)
 					}
 					r.sound()
 				})

@@ -197,8 +197,8 @@ func (m *Market) Confirm(ctx context.Context, id policy.PurchaseID, by string) e
 // an operator was not delivered.
 func (m *Market) Dispute(ctx context.Context, id policy.PurchaseID, why, by string) error {
 	return m.resolve(ctx, id, func(p *purchase) (step, error) {
-		if p.OrderID == "" {
-			return step{}, fmt.Errorf("%w: nothing was ordered", ErrNotWaiting)
+		if p.OrderID == "" || (p.state() == NeedsOperator && !p.paid()) {
+			return step{}, fmt.Errorf("%w: nothing was ordered and paid", ErrNotWaiting)
 		}
 		p.doc.ResultErr = why
 		return step{event: EventStillWrong, reason: policy.ReasonResultRejected, detail: by}, nil
@@ -236,11 +236,14 @@ func (m *Market) resolve(ctx context.Context, id policy.PurchaseID, decide func(
 	if s := p.state(); s != HandedOff && s != NeedsOperator {
 		return ErrNotWaiting
 	}
+	before := p.doc
 	s, err := decide(p)
 	if err != nil {
 		return err
 	}
-	if !m.take(ctx, p, m.rows[p.state()], s) {
+	// A caller that goes away leaves no doubt about whether the decision stands.
+	if !m.take(context.WithoutCancel(ctx), p, m.rows[p.state()], s) {
+		p.doc = before
 		return errors.New("the decision could not be stored: see the log")
 	}
 	p.poke()

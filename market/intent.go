@@ -40,7 +40,14 @@ func (m *Market) intend(ctx context.Context, p *purchase) (step, error) {
 	if exact.x402() {
 		p.doc.Challenge = payment.Rail.Metadata
 	}
+	if p.doc.Approved != nil && !p.doc.Approved.covers(exact) {
+		return step{event: EventDenied, reason: policy.ReasonApprovalChanged, detail: "not what was approved"}, nil
+	}
 	request := m.request(p, exact) // what was reserved is compared inside the guard
+	if m.guard.Rules().Payees == policy.PayeesApprove {
+		// Whoever agreed to a payment without seeing its payee did not agree to the payee.
+		request.Approved = p.doc.Approved != nil && p.doc.Approved.Payee == exact.Payee
+	}
 	p.doc.Terms = exact
 	s := step{event: EventIntended, detail: exact.Amount.String() + " " + exact.Symbol}
 	mv, err := p.move(m.rows[Ordered], s)
@@ -229,8 +236,8 @@ func (m *Market) comparePrice(quoted terms, exact *terms, payment *orchestration
 	if err != nil {
 		return policy.ReasonPriceInvalid, err.Error()
 	}
-	if payment.Currency != "" && !m.counts(payment.Currency, exact) {
-		return policy.ReasonCurrencyMismatch, payment.Currency
+	if !m.counts(orDefault(payment.Currency, exact.Symbol), exact) {
+		return policy.ReasonCurrencyMismatch, orDefault(payment.Currency, exact.Symbol)
 	}
 	if quoted.Priced && value != quoted.Price {
 		return policy.ReasonPriceChanged, "quoted " + quoted.Price.String() + ", asked " + value.String()

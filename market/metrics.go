@@ -20,10 +20,23 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	spend    *prometheus.CounterVec
 	refusals *prometheus.CounterVec
+	market   *Market
+}
+
+// otherLabel stands for every name that is not of this configuration, as the
+// Market's own names are.
+const otherLabel = "other"
+
+// rail closes the set: a purchase that was refused carries the Market's word.
+func (x *metrics) rail(name string) string {
+	if _, known := x.market.rails.Rail(name); name != "" && !known && !x.market.rails.Human(name) {
+		return otherLabel
+	}
+	return name
 }
 
 func newMetrics(registry prometheus.Registerer, m *Market) (*metrics, error) {
-	x := &metrics{
+	x := &metrics{market: m,
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "agentd_purchases_total",
 			Help: "Purchases that ended, by need, final state and reason."}, []string{"need", "outcome", "reason"}),
 		openNow: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "agentd_purchases_open",
@@ -72,15 +85,19 @@ func (x *metrics) moved(from State, p *purchase) {
 	if reason == "" {
 		reason = policy.Allowed
 	}
-	x.total.WithLabelValues(p.Need, string(to), string(reason)).Inc()
-	x.duration.WithLabelValues(p.Need, p.Rail).Observe(time.Since(p.Created).Seconds())
+	need := p.Need
+	if _, configured := x.market.needs[need]; !configured {
+		need = otherLabel // of an earlier configuration
+	}
+	x.total.WithLabelValues(need, string(to), string(reason)).Inc()
+	x.duration.WithLabelValues(need, x.rail(p.Rail)).Observe(time.Since(p.Created).Seconds())
 }
 
 func (x *metrics) refused(reason policy.Reason) { x.refusals.WithLabelValues(string(reason)).Inc() }
 
 // spent adds to a counter for graphs; the ledger is what counts.
 func (x *metrics) spent(currency, rail string, v money.Value) {
-	x.spend.WithLabelValues(currency, rail).Add(float64(v) / 1e6)
+	x.spend.WithLabelValues(currency, x.rail(rail)).Add(float64(v) / 1e6)
 }
 
 // oldestUnknown is the age in seconds of the oldest purchase whose value may

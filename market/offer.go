@@ -41,6 +41,9 @@ func (m *Market) search(ctx context.Context, p *purchase) (step, error) {
 	if best == nil {
 		return step{event: EventNoMatch, reason: reason}, nil
 	}
+	if p.OrderID != "" { // left behind: the Market has no cancel
+		p.doc.Duplicates = append(p.doc.Duplicates, p.OrderID)
+	}
 	p.SearchID, p.QuoteID, p.OrderID = found.ID, best.quote, ""
 	p.doc.Terms, p.doc.QuoteExpiry = best.terms, best.expires
 	if reason == policy.Allowed {
@@ -183,7 +186,11 @@ func (t terms) exact(deadline time.Time) policy.Terms {
 
 // askPerson stores the question, bound by its hash to what is shown.
 func (m *Market) askPerson(ctx context.Context, p *purchase) (step, error) {
-	shown, err := json.Marshal(p.doc.Terms.shown())
+	question := p.doc.Terms.shown()
+	if !p.doc.Terms.Priced {
+		question.Price = p.doc.Need.MaxPrice // what is reserved until the price is told
+	}
+	shown, err := json.Marshal(question)
 	if err != nil {
 		return step{}, fmt.Errorf("purchase %s: %w", p.ID, err)
 	}

@@ -28,6 +28,7 @@ func (m *Market) createOrder(ctx context.Context, p *purchase) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
+	p.doc.OrderSent = time.Now().UTC() // the patience counts from the last request, not from the reservation
 	order, err := call(ctx, m, func(s pairing.Session) (*orchestration.Order, error) {
 		r := orchestration.CreateOrderRequest{
 			MachineID: s.MachineID, AgentPairingID: s.PairingID, ServiceID: t.Service, SearchID: p.SearchID, QuoteID: p.QuoteID,
@@ -58,7 +59,9 @@ func (m *Market) findOrder(ctx context.Context, p *purchase) (step, error) {
 	if p.doc.OrderSent.IsZero() {
 		return m.orderAgain(p)
 	}
-	s, err := m.sessions.Token(ctx)
+	wait, cancel := context.WithTimeout(ctx, tokenWait)
+	s, err := m.sessions.Token(wait)
+	cancel()
 	if err != nil {
 		return step{}, noSession(ctx, err)
 	}

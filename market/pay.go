@@ -94,18 +94,23 @@ func (m *Market) submitHeader(ctx context.Context, p *purchase, e payments.Evide
 // prove hands the transfer's hash over (POST …/payment-proof): verified by the
 // Market on the chain, or recorded where it has none, after our own check.
 func (m *Market) prove(ctx context.Context, p *purchase) (step, error) {
-	mode := m.proof
-	if p.doc.Reference != "" {
-		mode = orchestration.VerifyRecorded
-	}
-	err := m.submitProof(ctx, p, mode)
-	if orchestration.Classify(err) == orchestration.ActionRecordProof {
-		err = m.submitProof(ctx, p, orchestration.VerifyRecorded)
-	}
+	mode, err := m.handProof(ctx, p)
 	if err != nil {
 		return m.notProven(ctx, p, err)
 	}
 	return step{event: EventProven, detail: string(mode)}, nil
+}
+
+func (m *Market) handProof(ctx context.Context, p *purchase) (mode orchestration.VerificationMode, err error) {
+	if mode = m.proof; p.doc.Reference != "" {
+		mode = orchestration.VerifyRecorded
+	}
+	err = m.submitProof(ctx, p, mode)
+	if orchestration.Classify(err) == orchestration.ActionRecordProof {
+		mode = orchestration.VerifyRecorded
+		err = m.submitProof(ctx, p, mode)
+	}
+	return mode, err
 }
 
 func (m *Market) submitProof(ctx context.Context, p *purchase, mode orchestration.VerificationMode) error {
@@ -233,7 +238,7 @@ func (m *Market) proveAgain(ctx context.Context, p *purchase, cause error) error
 			err = m.submitHeader(ctx, p, evidence)
 		}
 	} else {
-		err = m.submitProof(ctx, p, m.proof)
+		_, err = m.handProof(ctx, p)
 	}
 	return waitFor(policy.ReasonHeld, errors.Join(cause, err))
 }

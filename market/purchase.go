@@ -113,12 +113,12 @@ func (t terms) shown() Shown {
 }
 
 // covers says whether an approval of s is good for t: the same service, payee
-// and token at a price not higher. What was not yet known when s was shown may
-// have been learned since.
+// and token at a price not higher. What one of the two does not know yet is
+// compared when it is known, by intend at the latest.
 func (s Shown) covers(t terms) bool {
 	unset := common.Address{}
 	return s.Service == t.Service && s.Provider == t.Provider && policy.SameRail(s.Rail, t.Rail) && t.Price <= s.Price &&
-		(s.Payee == unset || s.Payee == t.Payee) && (s.Token == unset || s.Token == t.Token)
+		(s.Payee == unset || t.Payee == unset || s.Payee == t.Payee) && (s.Token == unset || t.Token == unset || s.Token == t.Token)
 }
 
 // purchase is one purchase in memory: the ledger's record and its document.

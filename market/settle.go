@@ -88,6 +88,7 @@ func (m *Market) account(ctx context.Context, p *purchase, spent, unspent step) 
 			return step{}, &waitError{reason: policy.ReasonHeld, pause: chainPoll, err: errors.New("the chain has not settled the payment yet")}
 		}
 	}
+	before := p.doc
 	p.doc.Accounted, p.doc.SpentRef, p.doc.SpentAt = true, settlement.Ref, settlement.At
 	p.doc.Terms.Price = max(settlement.Value, 0)
 	mv, err := p.move(m.rows[p.state()], spent)
@@ -95,6 +96,7 @@ func (m *Market) account(ctx context.Context, p *purchase, spent, unspent step) 
 		return step{}, err
 	}
 	if err := m.ledger.Settle(ctx, settlement, mv); err != nil {
+		p.doc = before
 		return step{}, err
 	}
 	m.metrics.spent(m.guard.Rules().Currency, t.Rail, settlement.Value)
@@ -105,12 +107,14 @@ func (m *Market) account(ctx context.Context, p *purchase, spent, unspent step) 
 // commitRelease stores a move with the end of a reservation of which nothing
 // was spent.
 func (m *Market) commitRelease(ctx context.Context, p *purchase, s step) (step, error) {
+	before := p.doc
 	p.doc.Accounted, p.doc.Terms.Price = true, 0
 	mv, err := p.move(m.rows[p.state()], s)
 	if err != nil {
 		return step{}, err
 	}
 	if err := m.ledger.Release(ctx, p.ID, mv); err != nil {
+		p.doc = before
 		return step{}, err
 	}
 	s.committed = mv
