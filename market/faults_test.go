@@ -91,6 +91,10 @@ func TestLastingFaultEndsNamed(t *testing.T) {
 					p := r.buy(rail)
 					paid := map[string]bool{"payment-proof": true, "order-execute": true, "order-confirm": true, "payment-release": true}
 					switch s := market.State(p.State); {
+					case rail == "x402" && (operation == "payment-proof" || operation == "order-execute"): // the authorisation dies unused
+						if s != market.Failed || p.Reason != policy.ReasonAuthorizationUnused {
+							t.Errorf("state: got %s (%s), want failed (authorization_unused)", s, p.Reason)
+						}
 					case rail != "not-required" && paid[operation]:
 						if s.Kind() == market.Final {
 							t.Errorf("state: got %s, want it to go on trying: it may be paid", s)

@@ -13,7 +13,10 @@ import (
 	"github.com/agentd-project/agentd/policy"
 )
 
-var errKilled = errors.New("killed")
+var (
+	errKilled   = errors.New("killed")
+	errDiskFull = errors.New("disk full")
+)
 
 // life is what one life of the buyer sees of the disk and the network. Once it
 // is over nothing it does has an effect: no write, no request, no answer.
@@ -24,6 +27,8 @@ type life struct {
 	over  chan struct{}
 	once  sync.Once
 	crash func(after bool, state string) bool
+
+	refuse func(state string) bool
 }
 
 func (l *life) kill() {
@@ -48,6 +53,9 @@ func (l *life) commit(state string, write func() error) error {
 	if l.crash != nil && l.crash(false, state) {
 		l.kill()
 		return errKilled
+	}
+	if l.refuse != nil && l.refuse(state) {
+		return errDiskFull
 	}
 	if err := write(); err != nil {
 		return err

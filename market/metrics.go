@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/agentd-project/agentd/money"
+	"github.com/agentd-project/agentd/orchestration"
 	"github.com/agentd-project/agentd/policy"
 )
 
@@ -29,10 +30,15 @@ const otherLabel = "other"
 
 // rail closes the set: a purchase that was refused carries the Market's word.
 func (x *metrics) rail(name string) string {
-	if _, known := x.market.rails.Rail(name); name != "" && !known && !x.market.rails.Human(name) {
-		return otherLabel
+	if _, known := x.market.rails.Rail(name); known || name == "" {
+		return name
 	}
-	return name
+	switch orchestration.RailType(name) {
+	case orchestration.RailOffchainRecord, orchestration.RailExternal, orchestration.RailVaultStripe, orchestration.RailMPP,
+		orchestration.RailXVV42, orchestration.RailEscrow, orchestration.RailOnchainEscrow:
+		return name
+	}
+	return otherLabel
 }
 
 func newMetrics(registry prometheus.Registerer, m *Market) (*metrics, error) {

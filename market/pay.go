@@ -162,6 +162,9 @@ func (m *Market) referenceProof(p *purchase) orchestration.PaymentProofRequest {
 // moved or may move: nothing is ever paid again because of it.
 func (m *Market) notProven(ctx context.Context, p *purchase, err error) (step, error) {
 	if ctx.Err() != nil || orchestration.Ambiguous(err) {
+		if s, dead := m.died(ctx, p); dead {
+			return s, nil
+		}
 		return step{}, wait(err)
 	}
 	switch orchestration.Classify(err) {

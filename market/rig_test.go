@@ -3,6 +3,7 @@
 package market_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
@@ -45,6 +47,12 @@ type rig struct {
 	// crash is asked at every commit of a life of the buyer, before and after it;
 	// where it says true that life is over, as by SIGKILL. Nil never crashes.
 	crash func(after bool, state string) bool
+	// refuse is asked before every commit; where it says true the write fails.
+	refuse func(state string) bool
+	// currency is what the token counts in; empty is USD.
+	currency string
+	// registry takes the metrics; it may be nil.
+	registry prometheus.Registerer
 
 	// of one life of the buyer
 	life    *life
@@ -126,14 +134,14 @@ func (r *rig) start() {
 	var err error
 	r.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(r.dir, "ledger.db")})
 	r.must(err)
-	r.life = &life{Ledger: r.ledger, wire: r.wire, end: cancel, over: make(chan struct{}), crash: r.crash}
+	r.life = &life{Ledger: r.ledger, wire: r.wire, end: cancel, over: make(chan struct{}), crash: r.crash, refuse: r.refuse}
 	client := &http.Client{Transport: r.life}
 	api, err := orchestration.New(orchestration.Config{BaseURL: "http://localhost", APIKey: orchestration.Secret(sandbox.DefaultAPIKey),
 		Version: "test", HTTPClient: client})
 	r.must(err)
 	guard, err := policy.NewGuard(policy.GuardConfig{Rules: &r.rules, Store: r.life, Clock: trustedClock{}})
 	r.must(err)
-	token := money.Asset{Chain: money.ChainID(r.chain.CAIP2()), Address: r.chain.Token(), Symbol: "USDC", Decimals: 6, Currency: "USD"}
+	token := money.Asset{Chain: money.ChainID(r.chain.CAIP2()), Address: r.chain.Token(), Symbol: "USDC", Decimals: 6, Currency: cmp.Or(r.currency, "USD")}
 	node, err := evm.Dial(evm.Config{ID: token.Chain, Name: "base-sepolia", RPC: []string{"http://127.0.0.1"}, HTTPClient: client,
 		Final: evm.Final{Confirmations: 1}, Gas: evm.Gas{MaxFeePerGas: money.FromUint64(200e9), PerDay: money.FromUint64(1e18)},
 		Tokens: []evm.Token{{Asset: token, Name: "USDC", Version: "2"}}})
@@ -149,7 +157,7 @@ func (r *rig) start() {
 	r.must(err)
 	r.market, err = market.New(market.Config{API: api, Sessions: sessions, Guard: guard, Ledger: r.life, Rails: rails, Needs: r.needs,
 		Tokens: []market.Token{{Asset: token, DomainName: "USDC", DomainVersion: "2"}},
-		Chains: map[string]money.ChainID{r.chain.CAIP2(): token.Chain, "base-sepolia": token.Chain}, Payer: r.agent.Address(), Logger: r.log("market")})
+		Chains: map[string]money.ChainID{r.chain.CAIP2(): token.Chain, "base-sepolia": token.Chain}, Payer: r.agent.Address(), Logger: r.log("market"), Metrics: r.registry})
 	r.must(err)
 	r.running.Go(func() { _ = sessions.Run(ctx) })
 	r.running.Go(func() { r.must(r.market.Run(ctx)) })
