@@ -159,7 +159,13 @@ func (w *world) start(cfg *config.Config) *instance {
 	if testing.Verbose() {
 		log = zaptest.NewLogger(w.t, zaptest.Level(zap.InfoLevel))
 	}
-	a, err := New(Options{Config: cfg, Logger: log, Version: "test", HTTPTransport: w})
+	return w.startOver(cfg, log, w)
+}
+
+// startOver is start with a log and a network of one's own.
+func (w *world) startOver(cfg *config.Config, log *zap.Logger, network http.RoundTripper) *instance {
+	w.t.Helper()
+	a, err := New(Options{Config: cfg, Logger: log, Version: "test", HTTPTransport: network})
 	if err != nil {
 		w.t.Fatalf("New: %v", err)
 	}
