@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -40,13 +41,11 @@ func (f *front) LedgerVerify(ctx context.Context) (*admin.LedgerReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the settlements: %w", err)
 	}
-	pending, err := f.pendingTransfers(ctx)
-	if err != nil {
-		return nil, err
-	}
 	for _, w := range a.chains {
 		for i := range w.cfg.Tokens {
-			f.compare(ctx, out, w, &w.cfg.Tokens[i], settled, pending)
+			if err := f.compare(ctx, out, w, &w.cfg.Tokens[i], settled); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for _, s := range settled {
@@ -95,7 +94,10 @@ func (f *front) pendingTransfers(ctx context.Context) (map[pending]int, error) {
 	out := map[pending]int{}
 	for _, p := range open {
 		r, err := f.a.ledger.Reservation(ctx, p.ID)
-		if err != nil || r.Terms == nil || r.Status != policy.ReservationOpen {
+		switch {
+		case err != nil && !errors.Is(err, ledger.ErrNotFound):
+			return nil, fmt.Errorf("read the reservation of %s: %w", p.ID, err)
+		case err != nil || r.Terms == nil || r.Status != policy.ReservationOpen:
 			continue // nothing is granted, so nothing can have moved
 		}
 		out[pending{r.Terms.Chain, r.Terms.Token, r.Terms.Payee, r.Terms.Amount}]++
@@ -103,33 +105,60 @@ func (f *front) pendingTransfers(ctx context.Context) (map[pending]int, error) {
 	return out, nil
 }
 
-// compare holds the settled rows of one token against the chain.
-func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWatch, t *config.Token, settled []ledger.Settlement, under map[pending]int) {
+// compare holds the settled rows of one token against the chain. Purchases go on
+// meanwhile: what was settled before the chain was read must be on it, and what
+// was on it must be open or settled afterwards. Open ones are read before settled
+// ones, lest one that settles in between be in neither.
+func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWatch, t *config.Token, before []ledger.Settlement) error {
 	chain := w.chain.ID()
 	sum := admin.SettledSum{Chain: string(chain), Token: t.Symbol}
-	rows := map[transferKey]policy.PurchaseID{}
+	moved, readErr := w.chain.OwnTransfers(ctx, t.Address, f.a.wallet.Address(), w.cfg.VerifyFromBlock)
+	under, err := f.pendingTransfers(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := f.a.ledger.SettledTransfers(ctx)
+	if err != nil {
+		return fmt.Errorf("read the settlements: %w", err)
+	}
 	var total money.Amount
-	for _, s := range settled {
+	for _, s := range after {
 		if s.Chain != chain || s.Token != t.Address {
 			continue
 		}
-		rows[transferKey{chain, s.Token, s.Payee, common.HexToHash(s.Ref), s.Amount}] = s.Purchase
-		var err error
 		if total, err = total.Add(s.Amount); err != nil {
 			out.Findings = append(out.Findings, fmt.Sprintf("%s on %s: the settled sum is no amount", t.Symbol, chain))
 		}
 	}
 	sum.Ledger = total.Format(t.Decimals)
-	moved, err := w.chain.OwnTransfers(ctx, t.Address, f.a.wallet.Address(), w.cfg.VerifyFromBlock)
-	if err != nil {
-		out.Unchecked = append(out.Unchecked, fmt.Sprintf("%s on %s: %v", t.Symbol, chain, err))
+	if readErr != nil {
+		out.Unchecked = append(out.Unchecked, fmt.Sprintf("%s on %s: %v", t.Symbol, chain, readErr))
 		out.Settled = append(out.Settled, sum)
-		return
+		return nil
+	}
+	rows, since := rowsOf(before, chain, t), rowsOf(after, chain, t)
+	for _, m := range moved {
+		key := transferKey{chain, t.Address, m.To, m.Tx, m.Amount}
+		if id, settled := since[key]; settled {
+			rows[key] = id
+		}
 	}
 	onChain, findings := match(chain, t, moved, rows, under)
 	sum.OnChain, sum.Transfers = onChain.Format(t.Decimals), len(moved)
 	out.Findings = append(out.Findings, findings...)
 	out.Settled = append(out.Settled, sum)
+	return nil
+}
+
+// rowsOf returns the settled rows of one token by what the chain shows of them.
+func rowsOf(settled []ledger.Settlement, chain money.ChainID, t *config.Token) map[transferKey]policy.PurchaseID {
+	rows := map[transferKey]policy.PurchaseID{}
+	for _, s := range settled {
+		if s.Chain == chain && s.Token == t.Address {
+			rows[transferKey{chain, s.Token, s.Payee, common.HexToHash(s.Ref), s.Amount}] = s.Purchase
+		}
+	}
+	return rows
 }
 
 // match pairs transfers with rows; what is left on either side is a finding. A
