@@ -278,3 +278,28 @@ func TestApprovalIsOfThePayee(t *testing.T) {
 		})
 	}
 }
+
+// What waits for the ledger to be verified waits until its deadline, and does not
+// end for another reason.
+func TestWaitingIsNotSearching(t *testing.T) {
+	for _, lasting := range []bool{false, true} {
+		name, state, reason := "for a while", market.Settled, policy.Reason("")
+		if lasting {
+			name, state, reason = "for ever", market.Cancelled, policy.ReasonDeadlinePassed
+		}
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.start()
+				r.ledger.SetVerified(false)
+				id, err := r.market.Buy(t.Context(), market.Order{Need: "wallet"})
+				r.must(err)
+				<-time.After(8 * time.Minute)
+				r.ledger.SetVerified(!lasting)
+				if p := r.final(id); p.State != string(state) || p.Reason != reason {
+					t.Errorf("got %s (%s), want %s (%s)", p.State, p.Reason, state, reason)
+				}
+				r.sound()
+			})
+		})
+	}
+}

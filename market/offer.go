@@ -49,7 +49,11 @@ func (m *Market) search(ctx context.Context, p *purchase) (step, error) {
 	if reason == policy.Allowed {
 		return step{event: EventMatched, detail: best.quote}, nil
 	}
-	return m.denied(ctx, p, reason, best.detail)
+	s, err := m.denied(ctx, p, reason, best.detail)
+	if err != nil {
+		p.doc.Searches-- // the wait is ours, not for want of a fresh quote
+	}
+	return s, err
 }
 
 // explain lists every quote with its reason, the ranked order kept.
