@@ -124,7 +124,7 @@ func TestLiesMoveNothing(t *testing.T) {
 		{"an intent on another chain", "wallet", "payment-intent", rail("chain", "eip155:1"), market.Rejected, policy.ReasonChainUnknown},
 		{"an intent on another rail", "wallet", "payment-intent", rail("type", "x402"), market.Rejected, policy.ReasonRailMismatch},
 		{"an intent with other decimals", "wallet", "payment-intent", metadata("tokenDecimals", json.Number("18")), market.Rejected, policy.ReasonDecimalsMismatch},
-		{"an intent that is held already", "wallet", "payment-intent", func(r map[string]any) { item(r)["status"] = "held" }, market.Rejected, policy.ReasonHeld},
+		{"an intent that is held already", "wallet", "payment-intent", func(r map[string]any) { item(r)["status"] = "held" }, market.NeedsOperator, policy.ReasonHeld},
 
 		{"a challenge with another payee", "x402", "payment-intent", entry("payTo", stranger), market.Rejected, policy.ReasonPayeeMismatch},
 		{"a challenge for another asset", "x402", "payment-intent", entry("asset", stranger), market.Rejected, policy.ReasonTokenUnknown},

@@ -34,6 +34,11 @@ func (m *Market) intend(ctx context.Context, p *purchase) (step, error) {
 		return step{event: EventHold, reason: policy.ReasonReferenceRequired, detail: payment.Rail.ExternalURL}, nil
 	}
 	exact, deadline, reason, detail := m.compareIntent(p.doc.Terms, payment)
+	if reason == policy.ReasonHeld {
+		// Somebody paid, perhaps we did before an older ledger was restored: the
+		// budget stays taken until a person has looked.
+		return step{event: EventHold, reason: reason, detail: detail}, nil
+	}
 	if reason != policy.Allowed {
 		return step{event: EventRefused, reason: reason, detail: detail}, nil
 	}
