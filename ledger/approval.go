@@ -78,7 +78,7 @@ func (l *Ledger) DecideApproval(ctx context.Context, id policy.PurchaseID, appro
 // ApprovalOf returns the approval of a purchase, or [ErrNotFound]. A question
 // that nobody answered in time reads as expired.
 func (l *Ledger) ApprovalOf(ctx context.Context, id policy.PurchaseID) (a Approval, err error) {
-	err = l.read(ctx, "approval of "+string(id), func(q querier) error {
+	err = l.query(ctx, "approval of "+string(id), func(q querier) error {
 		a, err = approvalOf(q, id)
 		return err
 	})

@@ -130,7 +130,7 @@ func attemptOf(q querier, id policy.PurchaseID, seq int) (Attempt, error) {
 
 // Attempts returns the attempts of a purchase in order.
 func (l *Ledger) Attempts(ctx context.Context, id policy.PurchaseID) (all []Attempt, err error) {
-	err = l.read(ctx, "attempts of "+string(id), func(q querier) error {
+	err = l.query(ctx, "attempts of "+string(id), func(q querier) error {
 		all, err = collect(q, scanAttempt, `SELECT `+attemptColumns+` FROM attempts WHERE purchase = ? ORDER BY seq`, string(id))
 		return err
 	})
@@ -140,7 +140,7 @@ func (l *Ledger) Attempts(ctx context.Context, id policy.PurchaseID) (all []Atte
 // OpenAttempts returns the attempts of a signer on a chain whose fate is not
 // decided, by account nonce, then by age.
 func (l *Ledger) OpenAttempts(ctx context.Context, chain money.ChainID, signer common.Address) (all []Attempt, err error) {
-	err = l.read(ctx, "open attempts", func(q querier) error {
+	err = l.query(ctx, "open attempts", func(q querier) error {
 		all, err = collect(q, scanAttempt, `SELECT `+attemptColumns+` FROM attempts
 			WHERE chain = ? AND signer = ? AND status IN ('prepared', 'broadcast', 'mined')
 			ORDER BY account_nonce, created, purchase, seq`, string(chain), signer.Hex())
@@ -153,7 +153,7 @@ func (l *Ledger) OpenAttempts(ctx context.Context, chain money.ChainID, signer c
 // the chain in a saved attempt, whatever became of it; ok is false if there is none.
 func (l *Ledger) HighestNonce(ctx context.Context, chain money.ChainID, signer common.Address) (nonce uint64, ok bool, err error) {
 	highest := int64(-1)
-	err = l.read(ctx, "highest nonce", func(q querier) error {
+	err = l.query(ctx, "highest nonce", func(q querier) error {
 		return q.row(`SELECT COALESCE(max(account_nonce), -1) FROM attempts WHERE chain = ? AND signer = ?`,
 			[]any{string(chain), signer.Hex()}, &highest)
 	})
@@ -185,7 +185,7 @@ func (l *Ledger) AddFee(ctx context.Context, chain money.ChainID, wei money.Amou
 // FeesSince returns the fees paid on a chain since a time; the whole minute that
 // the time falls into counts.
 func (l *Ledger) FeesSince(ctx context.Context, chain money.ChainID, since time.Time) (sum money.Amount, err error) {
-	err = l.read(ctx, "fees", func(q querier) error {
+	err = l.query(ctx, "fees", func(q querier) error {
 		fees, err := collect(q, scanFee, `SELECT wei FROM fees WHERE chain = ? AND start >= ?`, string(chain), floorTo(since.Unix(), minute))
 		if err != nil {
 			return err

@@ -44,7 +44,7 @@ func (l *Ledger) SetPaused(ctx context.Context, paused bool, who string) error {
 func (l *Ledger) Paused(context.Context) (paused bool, err error) { return l.paused.Load(), nil }
 
 func (l *Ledger) readPaused(ctx context.Context) error {
-	return l.read(ctx, "pause", func(q querier) error {
+	return l.query(ctx, "pause", func(q querier) error {
 		c, err := readControl(q)
 		l.paused.Store(c.paused)
 		return err
@@ -68,7 +68,7 @@ func (l *Ledger) ForgetPayee(ctx context.Context, provider, who string) error {
 
 // Meta returns a stored text that is no secret; ok is false if there is none.
 func (l *Ledger) Meta(ctx context.Context, key string) (value string, ok bool, err error) {
-	err = l.read(ctx, "meta "+key, func(q querier) error {
+	err = l.query(ctx, "meta "+key, func(q querier) error {
 		err := q.row(`SELECT value FROM meta WHERE key = ?`, []any{key}, &value)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil

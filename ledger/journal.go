@@ -72,9 +72,12 @@ func head(q querier) (seq int64, hash string, err error) {
 
 // appendEntry writes one entry behind the last; body is stored as JSON, nil as nothing.
 func (t *txn) appendEntry(k link, body any) error {
-	seq, prev, err := head(t)
-	if err != nil {
-		return err
+	if !t.w.headKnown {
+		var err error
+		if t.w.seq, t.w.hash, err = head(t); err != nil {
+			return err
+		}
+		t.w.headKnown = true
 	}
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -83,14 +86,15 @@ func (t *txn) appendEntry(k link, body any) error {
 		}
 		k.Body = string(text)
 	}
-	k.Seq, k.At = seq+1, micros(t.now)
-	hash, err := k.hash(prev)
+	k.Seq, k.At = t.w.seq+1, micros(t.now)
+	hash, err := k.hash(t.w.hash)
 	if err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO journal (seq, at, purchase, kind, from_state, to_state, event, reason, detail, row_hash, body, hash)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		k.Seq, k.At, string(k.Purchase), string(k.Kind), k.From, k.To, k.Event, string(k.Reason), k.Detail, k.Row, k.Body, hash)
+	t.w.seq, t.w.hash = k.Seq, hash // forgotten unless the commit follows
 	return err
 }
 
@@ -98,7 +102,7 @@ func (t *txn) appendEntry(k link, body any) error {
 // proves nothing to who can rewrite the whole file, unless its head was seen
 // elsewhere. An empty journal has number 0.
 func (l *Ledger) Head(ctx context.Context) (seq int64, hash string, err error) {
-	err = l.read(ctx, "head", func(q querier) error {
+	err = l.query(ctx, "head", func(q querier) error {
 		seq, hash, err = head(q)
 		return err
 	})
@@ -115,7 +119,7 @@ func scanLink(scan func(...any) error) (k link, hash string, err error) {
 // History returns the journal of one purchase, the oldest entry first; it is
 // empty for a purchase that is not known.
 func (l *Ledger) History(ctx context.Context, id policy.PurchaseID) (entries []Entry, err error) {
-	err = l.read(ctx, fmt.Sprintf("history of %s", id), func(q querier) error {
+	err = l.query(ctx, fmt.Sprintf("history of %s", id), func(q querier) error {
 		entries, err = collect(q, scanEntry, `SELECT `+entryColumns+` FROM journal WHERE purchase = ? ORDER BY seq`, string(id))
 		return err
 	})

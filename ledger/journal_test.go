@@ -322,3 +322,59 @@ func TestOpenRefuses(t *testing.T) {
 		t.Error("opened without a path")
 	}
 }
+
+// An entry whose transaction was not committed is no link of the chain, though
+// the next one is written by the same connection.
+func TestChainSurvivesAWriteThatIsNotCommitted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := func() {}
+	l, err := ledger.Open(t.Context(), ledger.Config{Path: filepath.Join(t.TempDir(), "ledger.db"), Now: func() time.Time {
+		stop()
+		return t0
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := l.Create(ctx, purchase("p1", "planned")); err != nil {
+		t.Fatal(err)
+	}
+	stop = cancel // the clock is read inside the transaction
+	if err := l.Create(ctx, purchase("p2", "planned")); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want context.Canceled", err)
+	}
+	if err := l.Create(t.Context(), purchase("p3", "planned")); err != nil {
+		t.Fatal(err)
+	}
+	if r := verifyClean(t, l); r.Purchases != 2 || r.Entries != 2 {
+		t.Errorf("got %d purchases, %d entries, want 2 and 2", r.Purchases, r.Entries)
+	}
+}
+
+// A move that changes an indexed column changes its indexes too.
+func TestAdvanceMovesBetweenIndexes(t *testing.T) {
+	l, _ := fresh(t)
+	ctx := t.Context()
+	p := purchase("p1", "planned")
+	if err := l.Create(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+	next := *p
+	next.Need, next.State, next.Final = "other", "denied", true
+	if err := l.Advance(ctx, ledger.Move{Purchase: &next, From: "planned", Event: "denied"}); err != nil {
+		t.Fatal(err)
+	}
+	for need, want := range map[string]int{p.Need: 0, "other": 1} {
+		if all, err := l.List(ctx, ledger.ListOptions{Need: need}); err != nil || len(all) != want {
+			t.Errorf("need %s: got %d purchases, %v, want %d", need, len(all), err, want)
+		}
+	}
+	if open, err := l.OpenPurchases(ctx); err != nil || len(open) != 0 {
+		t.Errorf("got %d open purchases, %v", len(open), err)
+	}
+	verifyClean(t, l)
+}

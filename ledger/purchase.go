@@ -28,7 +28,7 @@ func scanPurchase(scan func(...any) error) (p Purchase, err error) {
 // Create records a new purchase; an id that is known is [ErrExists].
 func (l *Ledger) Create(ctx context.Context, p *Purchase) error {
 	return l.write(ctx, "create purchase "+string(p.ID), func(t *txn) error {
-		if _, _, err := t.stateOf(p.ID); err == nil {
+		if _, err := t.stored(p.ID); err == nil {
 			return ErrExists
 		} else if !errors.Is(err, ErrNotFound) {
 			return err
@@ -48,9 +48,16 @@ func (l *Ledger) Advance(ctx context.Context, m Move) error {
 	})
 }
 
-func (t *txn) stateOf(id policy.PurchaseID) (state string, created int64, err error) {
-	err = t.row(`SELECT state, created FROM purchases WHERE id = ?`, []any{string(id)}, &state, &created)
-	return state, created, notFound(err)
+// priorRow is a purchase's row as a move finds it; the state is empty if there is none.
+type priorRow struct {
+	state, need string
+	final       bool
+	created     int64
+}
+
+func (t *txn) stored(id policy.PurchaseID) (b priorRow, err error) {
+	err = t.row(`SELECT state, need, final, created FROM purchases WHERE id = ?`, []any{string(id)}, &b.state, &b.need, &b.final, &b.created)
+	return b, notFound(err)
 }
 
 // move writes the purchase's row, if m is not nil, and the entry.
@@ -62,18 +69,18 @@ func (t *txn) move(id policy.PurchaseID, m *Move, kind EntryKind, body any) erro
 	if p == nil || p.ID != id || id == "" || p.State == "" {
 		return fmt.Errorf("%w: move does not carry purchase %s", ErrConflict, id)
 	}
-	from, created, err := t.stateOf(id)
+	old, err := t.stored(id)
 	switch {
 	case errors.Is(err, ErrNotFound) && m.From == "":
 	case err != nil:
 		return err
-	case m.From != "" && m.From != from:
-		return fmt.Errorf("%w: it is %s, not %s", ErrStale, from, m.From)
+	case m.From != "" && m.From != old.state:
+		return fmt.Errorf("%w: it is %s, not %s", ErrStale, old.state, m.From)
 	}
-	if from != "" {
-		p.Created = fromMicros(created)
+	if old.state != "" {
+		p.Created = fromMicros(old.created)
 	}
-	if err := t.putPurchase(p, from != ""); err != nil {
+	if err := t.putPurchase(p, old); err != nil {
 		return err
 	}
 	hash, err := rowHash(p)
@@ -81,7 +88,7 @@ func (t *txn) move(id policy.PurchaseID, m *Move, kind EntryKind, body any) erro
 		return err
 	}
 	return t.appendEntry(link{
-		Purchase: id, Kind: kind, From: from, To: p.State, Event: m.Event, Reason: p.Reason, Detail: m.Detail, Row: hash,
+		Purchase: id, Kind: kind, From: old.state, To: p.State, Event: m.Event, Reason: p.Reason, Detail: m.Detail, Row: hash,
 	}, body)
 }
 
@@ -92,30 +99,42 @@ func (t *txn) again(id policy.PurchaseID, m *Move) error {
 	if m == nil || m.Purchase == nil {
 		return errUnchanged
 	}
-	state, _, err := t.stateOf(id)
+	old, err := t.stored(id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if state == m.Purchase.State && m.From != state {
+	if old.state == m.Purchase.State && m.From != old.state {
 		return errUnchanged
 	}
 	return t.move(id, m, KindMove, nil)
 }
 
-func (t *txn) putPurchase(p *Purchase, known bool) error {
+// putPurchase writes the row. An update names the indexed columns only where one
+// of them changes: SQLite rewrites the entries of every index that it names.
+func (t *txn) putPurchase(p *Purchase, old priorRow) error {
 	if p.Created.IsZero() {
 		p.Created = t.now
 	}
 	p.Updated = t.now
 	args := []any{
-		p.Need, p.State, p.Final, string(p.Reason), p.Rail, p.OrderID, p.SearchID, p.QuoteID, int64(p.Value),
-		micros(p.Created), micros(p.Updated), micros(p.Deadline), string(p.Doc), string(p.ID),
+		p.State, string(p.Reason), p.Rail, p.OrderID, p.SearchID, p.QuoteID, int64(p.Value),
+		micros(p.Updated), micros(p.Deadline), string(p.Doc), string(p.ID),
 	}
-	query := `INSERT INTO purchases (need, state, final, reason, rail, order_id, search_id, quote_id, value, created, updated, deadline, doc, id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	if known {
-		query = `UPDATE purchases SET need = ?, state = ?, final = ?, reason = ?, rail = ?, order_id = ?, search_id = ?, quote_id = ?,
-			value = ?, created = ?, updated = ?, deadline = ?, doc = ? WHERE id = ?`
+	query := `UPDATE purchases SET state = ?, reason = ?, rail = ?, order_id = ?, search_id = ?, quote_id = ?, value = ?, updated = ?,
+		deadline = ?, doc = ? WHERE id = ?`
+	switch {
+	case old.state == "":
+		query = `INSERT INTO purchases (state, reason, rail, order_id, search_id, quote_id, value, updated, deadline, doc, id, need, final, created)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		args = append(args, p.Need, p.Final, micros(p.Created))
+	case old.need != p.Need:
+		query = `UPDATE purchases SET state = ?1, reason = ?2, rail = ?3, order_id = ?4, search_id = ?5, quote_id = ?6, value = ?7,
+			updated = ?8, deadline = ?9, doc = ?10, need = ?12, final = ?13 WHERE id = ?11`
+		args = append(args, p.Need, p.Final)
+	case old.final != p.Final:
+		query = `UPDATE purchases SET state = ?1, reason = ?2, rail = ?3, order_id = ?4, search_id = ?5, quote_id = ?6, value = ?7,
+			updated = ?8, deadline = ?9, doc = ?10, final = ?12 WHERE id = ?11`
+		args = append(args, p.Final)
 	}
 	_, err := t.exec(query, args...)
 	return err
@@ -124,7 +143,7 @@ func (t *txn) putPurchase(p *Purchase, known bool) error {
 // Get returns a purchase, or [ErrNotFound].
 func (l *Ledger) Get(ctx context.Context, id policy.PurchaseID) (*Purchase, error) {
 	var p Purchase
-	err := l.read(ctx, fmt.Sprintf("purchase %s", id), func(q querier) (err error) {
+	err := l.query(ctx, fmt.Sprintf("purchase %s", id), func(q querier) (err error) {
 		p, err = one(q, scanPurchase, `SELECT `+purchaseColumns+` FROM purchases WHERE id = ?`, string(id))
 		return err
 	})
@@ -136,7 +155,7 @@ func (l *Ledger) Get(ctx context.Context, id policy.PurchaseID) (*Purchase, erro
 
 // OpenPurchases returns every purchase that is not final, the oldest first.
 func (l *Ledger) OpenPurchases(ctx context.Context) (all []Purchase, err error) {
-	err = l.read(ctx, "open purchases", func(q querier) error {
+	err = l.query(ctx, "open purchases", func(q querier) error {
 		all, err = collect(q, scanPurchase, `SELECT `+purchaseColumns+` FROM purchases WHERE final = 0 ORDER BY created, id`)
 		return err
 	})
@@ -163,7 +182,7 @@ func (l *Ledger) List(ctx context.Context, o ListOptions) (all []Purchase, err e
 	if o.Need != "" {
 		query, args = query+` AND need = ?`, append(args, o.Need)
 	}
-	err = l.read(ctx, "list purchases", func(q querier) error {
+	err = l.query(ctx, "list purchases", func(q querier) error {
 		all, err = collect(q, scanPurchase, query+` ORDER BY created DESC, id DESC LIMIT ?`, append(args, limit)...)
 		return err
 	})

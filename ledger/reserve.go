@@ -235,7 +235,7 @@ func reservationOf(q querier, id policy.PurchaseID) (policy.Reservation, error) 
 
 // Reservation returns the reservation of a purchase, or [ErrNotFound].
 func (l *Ledger) Reservation(ctx context.Context, id policy.PurchaseID) (r policy.Reservation, err error) {
-	err = l.read(ctx, fmt.Sprintf("reservation of %s", id), func(q querier) error {
+	err = l.query(ctx, fmt.Sprintf("reservation of %s", id), func(q querier) error {
 		r, err = reservationOf(q, id)
 		return err
 	})

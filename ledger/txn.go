@@ -21,6 +21,11 @@ type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	shut  bool
+	// seq and hash are the journal's head while headKnown; only this connection
+	// moves it. Whatever is not committed makes them unknown.
+	seq       int64
+	hash      string
+	headKnown bool
 }
 
 func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
@@ -134,6 +139,7 @@ func (l *Ledger) locked(ctx context.Context, do func(*txn) error) (err error) {
 		if committed {
 			return
 		}
+		t.w.headKnown = false
 		// SQLite has rolled back by itself after some faults; then this one fails
 		// and tells nothing new.
 		_, _ = t.exec("ROLLBACK")
@@ -191,7 +197,7 @@ func (r *reader) close() error {
 	return errors.Join(append(errs, c.conn.Close(), r.db.Close())...)
 }
 
-// view is a read transaction: what it reads is of one moment.
+// view runs statements on a reader's connection.
 type view struct {
 	c   *keptConn
 	ctx context.Context //nolint:containedctx // lives as long as one transaction
@@ -233,14 +239,29 @@ func (v view) rows(query string, args ...any) (*sql.Rows, error) {
 	return s.QueryContext(v.ctx, args...)
 }
 
+// read runs do in one read transaction.
 func (l *Ledger) read(ctx context.Context, what string, do func(querier) error) error {
+	return l.look(ctx, what, func(v view) error {
+		if err := v.exec("BEGIN"); err != nil {
+			return err
+		}
+		return errors.Join(do(v), v.exec("ROLLBACK"))
+	})
+}
+
+// query runs one statement, which is a transaction by itself.
+func (l *Ledger) query(ctx context.Context, what string, do func(querier) error) error {
+	return l.look(ctx, what, func(v view) error { return do(v) })
+}
+
+func (l *Ledger) look(ctx context.Context, what string, do func(view) error) error {
 	if err := l.r.read(ctx, do); err != nil {
 		return fmt.Errorf("ledger: %s: %w", what, err)
 	}
 	return nil
 }
 
-func (r *reader) read(ctx context.Context, do func(querier) error) error {
+func (r *reader) read(ctx context.Context, do func(view) error) error {
 	select {
 	case c, open := <-r.kept:
 		if !open {
@@ -262,17 +283,13 @@ func (r *reader) read(ctx context.Context, do func(querier) error) error {
 	return errors.Join(err, conn.Close())
 }
 
-// read runs do in one read transaction. Statements run to their end whatever
-// the caller's context does, lest the kept connection is left inside one.
-func (c *keptConn) read(ctx context.Context, do func(querier) error) error {
+// read runs do. Its statements run to their end whatever the caller's context
+// does, lest the kept connection is left inside a transaction.
+func (c *keptConn) read(ctx context.Context, do func(view) error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	v := view{c: c, ctx: context.WithoutCancel(ctx)}
-	if err := v.exec("BEGIN"); err != nil {
-		return err
-	}
-	return errors.Join(do(v), v.exec("ROLLBACK"))
+	return do(view{c: c, ctx: context.WithoutCancel(ctx)})
 }
 
 // collect reads every row of a query.
