@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -97,7 +98,7 @@ func (a Acceptance) check(result json.RawMessage) error {
 	if len(a.Schema) == 0 {
 		return nil
 	}
-	schema, err := a.compile()
+	schema, err := a.compiled()
 	if err != nil {
 		return err
 	}
@@ -116,6 +117,33 @@ func (a Acceptance) limit() int64 {
 		return a.MaxBytes
 	}
 	return defaultMaxResult
+}
+
+// schemas keeps what was compiled, by the schema's text: the same few needs are
+// bought again and again. It starts anew when it is full, since purchases under
+// way carry schemas of earlier configurations.
+var schemas = struct {
+	sync.Mutex
+	byText map[string]*jsonschema.Schema
+}{byText: make(map[string]*jsonschema.Schema)}
+
+const maxSchemas = 64
+
+func (a Acceptance) compiled() (*jsonschema.Schema, error) {
+	schemas.Lock()
+	defer schemas.Unlock()
+	if schema, known := schemas.byText[string(a.Schema)]; known {
+		return schema, nil
+	}
+	schema, err := a.compile()
+	if err != nil {
+		return nil, err
+	}
+	if len(schemas.byText) >= maxSchemas {
+		clear(schemas.byText)
+	}
+	schemas.byText[string(a.Schema)] = schema
+	return schema, nil
 }
 
 func (a Acceptance) compile() (*jsonschema.Schema, error) {
