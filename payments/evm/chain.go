@@ -143,10 +143,18 @@ func (c *Chain) FinalHead(ctx context.Context) (Head, error) {
 		return c.header(ctx, big.NewInt(rpc.FinalizedBlockNumber.Int64()))
 	}
 	head, err := c.Head(ctx)
-	if err != nil || c.cfg.Final.Confirmations <= 1 {
-		return head, err
+	if err != nil {
+		return Head{}, err
 	}
+	return c.below(ctx, head)
+}
+
+// below returns the newest block that has its confirmations as of head.
+func (c *Chain) below(ctx context.Context, head Head) (Head, error) {
 	depth := c.cfg.Final.Confirmations - 1
+	if depth == 0 {
+		return head, nil
+	}
 	if head.Number < depth {
 		return Head{}, &Error{Action: ActionAbsent, Method: "eth_getBlockByNumber", Cause: errors.New("no block is final yet")}
 	}
@@ -156,6 +164,13 @@ func (c *Chain) FinalHead(ctx context.Context) (Head, error) {
 // Heads returns the newest block that counts as final and a newest block that is
 // at or above it: what is read as of head knows all that is final.
 func (c *Chain) Heads(ctx context.Context) (final, head Head, err error) {
+	if c.cfg.Final.Tag == "" {
+		if head, err = c.Head(ctx); err != nil {
+			return Head{}, Head{}, err
+		}
+		final, err = c.below(ctx, head)
+		return final, head, err
+	}
 	if final, err = c.FinalHead(ctx); err != nil {
 		return Head{}, Head{}, err
 	}

@@ -104,7 +104,7 @@ func (c *Chain) FindAuthorization(ctx context.Context, token, authorizer common.
 			if l.Removed || l.Address != token || len(l.Topics) != 3 || l.Topics[1] != topics[1][0] || l.Topics[2] != topics[2][0] {
 				continue
 			}
-			block, err := c.header(ctx, new(big.Int).SetUint64(l.BlockNumber))
+			block, err := c.blockAt(ctx, l.BlockNumber, head)
 			if err != nil {
 				return AuthorizationEnd{}, err
 			}
@@ -123,4 +123,12 @@ func (c *Chain) FindAuthorization(ctx context.Context, token, authorizer common.
 		last = first - 1
 	}
 	return AuthorizationEnd{}, ErrNoEvent
+}
+
+// blockAt returns a block, which is often the head that was just read.
+func (c *Chain) blockAt(ctx context.Context, number uint64, head Head) (Head, error) {
+	if number == head.Number {
+		return head, nil
+	}
+	return c.header(ctx, new(big.Int).SetUint64(number))
 }
