@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -94,7 +95,7 @@ func newAgent(opt Options) *Agent {
 		opt.Version = "dev"
 	}
 	log := opt.Logger
-	tuneMemory(log)
+	tuneRuntime(log)
 	a := &Agent{
 		cfg: opt.Config, opt: opt, log: log, started: time.Now(), beats: newBeats(), health: newHealth(log), clock: newClock(),
 		notify: newNotifier(log), wakeMachine: make(chan struct{}, 1), wakeMarket: make(chan struct{}, 1),
@@ -106,9 +107,14 @@ func newAgent(opt Options) *Agent {
 	return a
 }
 
-// tuneMemory keeps the daemon small: a little more work for the collector than
-// its default, and the container's limit, if there is one, as a soft limit.
-func tuneMemory(log *zap.Logger) {
+// tuneRuntime keeps the daemon small: a little more work for the collector than
+// its default, the container's limit, if there is one, as a soft limit, and one
+// processor, since a purchase is a chain of waits: with more, most of the work is
+// waking threads that find nothing to do. GOMAXPROCS in the environment wins.
+func tuneRuntime(log *zap.Logger) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 	debug.SetGCPercent(50)
 	if _, err := memlimit.Set(memlimit.WithProvider(memlimit.FromCgroup)); err != nil {
 		log.Debug("no memory limit set", zap.Error(err))
