@@ -68,6 +68,9 @@ func (m *Market) account(ctx context.Context, p *purchase, spent, unspent step) 
 		settlement = ledger.Settlement{Purchase: p.ID, Rail: t.Rail, At: settlement.At}
 	case p.doc.Reference != "":
 		settlement.Ref, settlement.Value = p.doc.Reference, t.Price
+		if !t.Priced { // nobody named a price: what was reserved counts as spent
+			settlement.Value = p.doc.Need.MaxPrice
+		}
 	case !pays:
 		return step{}, waitFor(policy.ReasonRailUnsupported, errors.New("the rail is no longer configured"))
 	default:
