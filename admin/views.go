@@ -37,10 +37,13 @@ type LedgerReport struct {
 
 // SettledSum compares what the ledger and the chain say of one token, in whole units.
 type SettledSum struct {
-	Chain     string `json:"chain"`
-	Token     string `json:"token"`
-	Ledger    string `json:"ledger"`
-	OnChain   string `json:"onChain,omitempty"`
+	Chain   string `json:"chain"`
+	Token   string `json:"token"`
+	Ledger  string `json:"ledger"`
+	OnChain string `json:"onChain,omitempty"`
+	// Open is what purchases under way have moved and the ledger still holds as
+	// reserved; empty if nothing is under way.
+	Open      string `json:"open,omitempty"`
 	Transfers int    `json:"transfers"`
 }
 

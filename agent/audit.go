@@ -145,6 +145,9 @@ func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWa
 	}
 	onChain, findings := match(chain, t, moved, rows, under)
 	sum.OnChain, sum.Transfers = onChain.Format(t.Decimals), len(moved)
+	if open, err := onChain.Sub(total); err == nil && !open.IsZero() && len(findings) == 0 {
+		sum.Open = open.Format(t.Decimals)
+	}
 	out.Findings = append(out.Findings, findings...)
 	out.Settled = append(out.Settled, sum)
 	return nil

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Runs the official Python SDK, in both its generations, against agentd-sandbox. Needs Go, Python 3.11 with venv, and the
-# conformance programs, which lie beside this repository in ../shared/conformance or where AGENTD_CONFORMANCE says.
+# conformance programs, which lie beside this repository in ../shared/conformance or where CONFORMANCE_DIR says.
 # Argument: a folder for the two Python environments, which are kept there; none means a temporary one.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-programs=$(cd "${AGENTD_CONFORMANCE:-../shared/conformance}" 2>/dev/null && pwd) || {
-	echo "conformance: no programs in ${AGENTD_CONFORMANCE:-../shared/conformance}; set AGENTD_CONFORMANCE" >&2
+programs=$(cd "${CONFORMANCE_DIR:-../shared/conformance}" 2>/dev/null && pwd) || {
+	echo "conformance: no programs in ${CONFORMANCE_DIR:-../shared/conformance}; set CONFORMANCE_DIR" >&2
 	exit 1
 }
 python=${PYTHON:-python3.11}

@@ -54,10 +54,12 @@ func (c *initCmd) Run(con *console) (err error) {
 			removeAll(made)
 		}
 	}()
-	for _, dir := range []string{c.Dir, filepath.Dir(p.keystore)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fail(exitFailure, "make the directory: %s", err)
-		}
+	mode := os.FileMode(0o700)
+	if c.Systemd {
+		mode = 0o755 // the unit's dynamic user reads the configuration; the secrets below it are closed by themselves
+	}
+	if err := errors.Join(os.MkdirAll(c.Dir, mode), os.MkdirAll(filepath.Dir(p.keystore), 0o700)); err != nil {
+		return fail(exitFailure, "make the directory: %s", err)
 	}
 	text, err := c.text(p)
 	if err != nil {

@@ -38,9 +38,9 @@ func (c *ledgerVerifyCmd) Run(ctx context.Context, con *console, o *options) err
 		return err
 	}
 	if len(report.Settled) > 0 {
-		t := newTable(con.out, "chain", "token", "ledger", "on chain", "transfers")
+		t := newTable(con.out, "chain", "token", "ledger", "on chain", "not settled yet", "transfers")
 		for _, s := range report.Settled {
-			t.row(s.Chain, s.Token, s.Ledger, s.OnChain, strconv.Itoa(s.Transfers))
+			t.row(s.Chain, s.Token, s.Ledger, s.OnChain, orElse(s.Open, "-"), strconv.Itoa(s.Transfers))
 		}
 		if err := t.flush(); err != nil {
 			return err
