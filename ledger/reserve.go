@@ -182,7 +182,8 @@ func (l *Ledger) Bind(ctx context.Context, id policy.PurchaseID, terms policy.Te
 func sameTerms(a, b *policy.Terms) bool {
 	x, y := *a, *b
 	x.Deadline, y.Deadline = time.Time{}, time.Time{}
-	return x == y && a.Deadline.Equal(b.Deadline)
+	x.RefundFrom, y.RefundFrom = time.Time{}, time.Time{}
+	return x == y && a.Deadline.Equal(b.Deadline) && a.RefundFrom.Equal(b.RefundFrom)
 }
 
 func (t *txn) putTerms(st *policy.State, terms *policy.Terms, text string, value money.Value, query policy.Query, m *Move) error {

@@ -19,13 +19,24 @@ const (
 	KindTransfer Kind = "transfer"
 	// KindAuthorization admits an EIP-3009 authorisation.
 	KindAuthorization Kind = "authorization"
+	// KindLock admits locking the token in an escrow contract, by an approval of
+	// exactly the amount and the lock, and its release to the payee or its refund to
+	// the payer. It covers no plain transfer.
+	KindLock Kind = "lock"
+	// KindPayout admits the release or the refund of what is locked already, and
+	// nothing that takes value from our account.
+	KindPayout Kind = "payout"
 )
 
-func kindOf(rail string) Kind {
-	if rail == RailX402 {
+func kindOf(t *Terms) Kind {
+	switch {
+	case t.Rail == RailX402:
 		return KindAuthorization
+	case t.Lock:
+		return KindLock
+	default:
+		return KindTransfer
 	}
-	return KindTransfer
 }
 
 // Grant is the right to move one exact amount of one token to one payee for one
@@ -38,12 +49,16 @@ type Grant struct {
 	payee    common.Address
 	amount   money.Amount
 	deadline time.Time
+	escrow   common.Address
+	order    common.Hash
+	refund   time.Time
 }
 
 func newGrant(id PurchaseID, t *Terms) Grant {
 	return Grant{
-		kind: kindOf(t.Rail), purchase: id, chain: t.Chain, token: t.Token,
+		kind: kindOf(t), purchase: id, chain: t.Chain, token: t.Token,
 		payee: t.Payee, amount: t.Amount, deadline: t.Deadline,
+		escrow: t.Escrow, order: t.Order, refund: t.RefundFrom,
 	}
 }
 
@@ -71,3 +86,18 @@ func (g Grant) Amount() money.Amount { return g.amount }
 // Deadline returns the latest validBefore of an authorisation, or the time after
 // which a transaction must not be sent for the first time; zero is none.
 func (g Grant) Deadline() time.Time { return g.deadline }
+
+// Escrow returns the escrow that receives the value; zero if it goes to the payee.
+func (g Grant) Escrow() common.Address { return g.escrow }
+
+// Receiver returns the account that the value goes to: the escrow, or the payee.
+func (g Grant) Receiver() common.Address {
+	t := Terms{Payee: g.payee, Escrow: g.escrow}
+	return t.Receiver()
+}
+
+// Order returns the id under which an escrow contract keeps what is locked.
+func (g Grant) Order() common.Hash { return g.order }
+
+// RefundFrom returns when the payer may take locked value back, in whole seconds.
+func (g Grant) RefundFrom() time.Time { return g.refund }

@@ -126,17 +126,25 @@ func (g *Guard) Grant(ctx context.Context, req Request, t Terms) (Grant, Verdict
 
 // Regrant rebuilds the grant of a purchase from its stored reservation. It takes
 // no decision: what was granted and may be on its way stays signable when the
-// policy has tightened or expired since. A purchase that was never granted, or
-// whose reservation is closed, is [ErrNotGranted].
+// policy has tightened or expired since. What is locked in an escrow and settled
+// may still be released or refunded, by a grant of [KindPayout]. Otherwise a
+// purchase that was never granted, or whose reservation is closed, is
+// [ErrNotGranted].
 func (g *Guard) Regrant(ctx context.Context, id PurchaseID) (Grant, error) {
 	r, err := g.store.Reservation(ctx, id)
 	if err != nil {
 		return Grant{}, fmt.Errorf("regrant for purchase %s: %w", id, err)
 	}
-	if r.Terms == nil || r.Status != ReservationOpen || r.Purchase != id {
-		return Grant{}, fmt.Errorf("regrant for purchase %s: %w", id, ErrNotGranted)
+	switch {
+	case r.Terms == nil || r.Purchase != id:
+	case r.Status == ReservationOpen:
+		return newGrant(id, r.Terms), nil
+	case r.Status == ReservationSettled && r.Terms.Lock:
+		payout := newGrant(id, r.Terms)
+		payout.kind = KindPayout
+		return payout, nil
 	}
-	return newGrant(id, r.Terms), nil
+	return Grant{}, fmt.Errorf("regrant for purchase %s: %w", id, ErrNotGranted)
 }
 
 // decision is one request with the rules and the time that it is judged by: all
@@ -203,6 +211,10 @@ func decideTerms(r *Rules, req *Request, t *Terms, value money.Value, st *State)
 		return ReasonPayeeMismatch
 	case value > own.Value:
 		return ReasonPriceChanged
+	case IsEscrow(t.Rail) != (t.Escrow != (common.Address{})) || t.Lock && !IsEscrow(t.Rail):
+		return ReasonEscrowUnknown
+	case t.Lock && (t.Order == (common.Hash{}) || !t.RefundFrom.After(st.At)):
+		return ReasonDeadlinePassed
 	case own.Terms != nil:
 		if reason := decideBound(own.Terms, t); reason != "" {
 			return reason
@@ -226,6 +238,8 @@ func decideBound(bound, t *Terms) Reason {
 		return ReasonPayeeMismatch
 	case bound.Amount != t.Amount:
 		return ReasonPriceChanged
+	case bound.Escrow != t.Escrow || bound.Lock != t.Lock || bound.Order != t.Order || !bound.RefundFrom.Equal(t.RefundFrom):
+		return ReasonEscrowUnknown
 	}
 	return ""
 }
@@ -236,7 +250,7 @@ func decideDeadline(r *Rules, t *Terms, st *State) Reason {
 		limit = DefaultMaxAuthorization
 	}
 	switch {
-	case kindOf(t.Rail) == KindAuthorization && (t.Deadline.IsZero() || t.Deadline.Sub(st.At) > limit):
+	case kindOf(t) == KindAuthorization && (t.Deadline.IsZero() || t.Deadline.Sub(st.At) > limit):
 		return ReasonAuthorizationTooLong
 	case !t.Deadline.IsZero() && !t.Deadline.After(st.At):
 		return ReasonDeadlinePassed

@@ -97,6 +97,9 @@ const (
 	ReasonHeld                  Reason = "held"
 	ReasonDisputed              Reason = "disputed"
 	ReasonRefunded              Reason = "refunded"
+	ReasonRefundAwaited         Reason = "refund_awaited"
+	ReasonEscrowUnknown         Reason = "escrow_unknown"
+	ReasonLockExpired           Reason = "lock_expired"
 	ReasonDeliveryFailed        Reason = "delivery_failed"
 )
 

@@ -87,5 +87,8 @@ var reasons = []ReasonInfo{
 	{ReasonHeld, "The payment is held until a person decides.", "Decide with agentd resolve."},
 	{ReasonDisputed, "The purchase is in dispute.", "Follow the dispute on the Market."},
 	{ReasonRefunded, "The payment was refunded.", "Nothing."},
+	{ReasonRefundAwaited, "The Market says that the payment was refunded, but the chain does not show the value coming back.", "Ask the provider for the refund's transaction; the budget comes back with it."},
+	{ReasonEscrowUnknown, "The escrow is not one that the configuration lists for the chain, or its terms changed.", "List the escrow under the chain's escrows if it is to be trusted."},
+	{ReasonLockExpired, "Nothing was delivered before the lock's time ended, so the value is taken back.", "Nothing; the budget comes back when the chain shows the refund."},
 	{ReasonDeliveryFailed, "The result could not be written where the need says.", "Check the path and permissions of the need's deliver entry."},
 }

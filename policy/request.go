@@ -32,6 +32,9 @@ func SameRail(a, b string) bool {
 
 func isTransfer(rail string) bool { return rail == RailWallet || rail == RailUSDTTransfer }
 
+// IsEscrow says whether a rail's value goes into an escrow before the payee gets it.
+func IsEscrow(rail string) bool { return rail == RailEscrow || rail == RailOnchainEscrow }
+
 // paysOnChain says whether the rail moves a token, so that a price of zero can
 // only be a price that is missing.
 func paysOnChain(rail string) bool {
@@ -127,6 +130,24 @@ type Terms struct {
 	// which a transaction must not be sent for the first time; zero is none for
 	// a transaction and refused for an authorisation.
 	Deadline time.Time
+	// Escrow is the owner's escrow that receives the value; zero where it goes to
+	// the payee at once.
+	Escrow common.Address `json:",omitzero"`
+	// Lock says that Escrow is a contract in which the value is locked for the
+	// payee, to be released or refunded; otherwise Escrow gets a plain transfer.
+	Lock bool `json:",omitempty"`
+	// Order is the id under which the contract keeps what is locked, and RefundFrom
+	// the time, in whole seconds, from which the payer may take it back.
+	Order      common.Hash `json:",omitzero"`
+	RefundFrom time.Time   `json:",omitzero"`
+}
+
+// Receiver returns the account that the value goes to: the escrow, or the payee.
+func (t *Terms) Receiver() common.Address {
+	if t.Escrow != (common.Address{}) {
+		return t.Escrow
+	}
+	return t.Payee
 }
 
 // ReservationStatus says what became of a reservation.
