@@ -184,6 +184,18 @@ var grantCases = []struct {
 	{"granted before for another payee", bound(func(b *policy.Terms) { b.Payee = payeeB }), policy.ReasonPayeeMismatch},
 	{"granted before for another token", bound(func(b *policy.Terms) { b.Token = payeeB }), policy.ReasonTokenMismatch},
 	{"granted before on another chain", bound(func(b *policy.Terms) { b.Chain = "eip155:1" }), policy.ReasonChainMismatch},
+	{"plain transfer to an escrow", escrowed(func(t *policy.Terms) { t.Lock = false }), policy.Allowed},
+	{"lock in an escrow", escrowed(func(*policy.Terms) {}), policy.Allowed},
+	{"escrow rail without an escrow", escrowed(func(t *policy.Terms) { t.Escrow, t.Lock = common.Address{}, false }), policy.ReasonEscrowUnknown},
+	{"escrow on a rail that has none", func(g *granting) { g.terms.Escrow = payeeB }, policy.ReasonEscrowUnknown},
+	{"lock on a rail that has none", func(g *granting) { g.terms.Lock = true }, policy.ReasonEscrowUnknown},
+	{"lock without an order", escrowed(func(t *policy.Terms) { t.Order = common.Hash{} }), policy.ReasonDeadlinePassed},
+	{"lock that ends at once", escrowed(func(t *policy.Terms) { t.RefundFrom = noon }), policy.ReasonDeadlinePassed},
+	{"granted before for another escrow", escrowBound(func(t *policy.Terms) { t.Escrow = payeeA }), policy.ReasonEscrowUnknown},
+	{"granted before as a plain transfer", escrowBound(func(t *policy.Terms) { t.Lock = false }), policy.ReasonEscrowUnknown},
+	{"granted before for another order", escrowBound(func(t *policy.Terms) { t.Order[0]++ }), policy.ReasonEscrowUnknown},
+	{"granted before for another time", escrowBound(func(t *policy.Terms) { t.RefundFrom = noon.Add(2 * time.Hour) }), policy.ReasonEscrowUnknown},
+	{"granted before the same", escrowBound(func(*policy.Terms) {}), policy.Allowed},
 	{"granted before with other decimals", bound(func(b *policy.Terms) { b.Decimals = 7 }), policy.ReasonDecimalsMismatch},
 }
 
@@ -202,6 +214,24 @@ func transfer(in time.Duration) func(*granting) {
 	return func(g *granting) {
 		g.store.own.Rail, g.req.Rail, g.terms.Rail = policy.RailWallet, policy.RailWallet, policy.RailWallet
 		g.terms.Deadline = noon.Add(in)
+	}
+}
+
+// escrowed makes the purchase one that locks its value, under terms that differ.
+func escrowed(change func(*policy.Terms)) func(*granting) {
+	return func(g *granting) {
+		transfer(time.Hour)(g)
+		g.store.own.Rail, g.req.Rail, g.terms.Rail = policy.RailEscrow, policy.RailEscrow, policy.RailEscrow
+		g.terms.Escrow, g.terms.Lock, g.terms.Order, g.terms.RefundFrom = payeeB, true, common.Hash{1}, noon.Add(time.Hour)
+		change(&g.terms)
+	}
+}
+
+// escrowBound is a lock that was granted before, under terms that differ.
+func escrowBound(change func(*policy.Terms)) func(*granting) {
+	return func(g *granting) {
+		escrowed(func(*policy.Terms) {})(g)
+		bound(change)(g)
 	}
 }
 
@@ -230,7 +260,8 @@ func TestGrant(t *testing.T) {
 				return
 			}
 			if grant.Purchase() != "p1" || grant.Payee() != g.terms.Payee || grant.Token() != g.terms.Token || grant.Chain() != g.terms.Chain ||
-				grant.Amount() != g.terms.Amount || !grant.Deadline().Equal(g.terms.Deadline) || g.store.record != "move" {
+				grant.Amount() != g.terms.Amount || !grant.Deadline().Equal(g.terms.Deadline) || g.store.record != "move" ||
+				grant.Escrow() != g.terms.Escrow || grant.Order() != g.terms.Order || !grant.RefundFrom().Equal(g.terms.RefundFrom) {
 				t.Errorf("grant %+v is not for terms %+v", grant, g.terms)
 			}
 		})
@@ -253,6 +284,36 @@ func TestGrantKind(t *testing.T) {
 	grant, _, err = g.guard(t).Grant(t.Context(), g.req, g.terms)
 	if err != nil || grant.Kind() != policy.KindTransfer {
 		t.Errorf("wallet: got kind %q, %v", grant.Kind(), err)
+	}
+}
+
+func TestEscrowGrant(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		lock     bool
+		status   policy.ReservationStatus
+		want     policy.Kind
+		receiver common.Address
+	}{
+		{"lock", true, policy.ReservationOpen, policy.KindLock, payeeB},
+		{"plain transfer", false, policy.ReservationOpen, policy.KindTransfer, payeeB},
+		{"settled lock", true, policy.ReservationSettled, policy.KindPayout, payeeB},
+		{"settled plain transfer", false, policy.ReservationSettled, "", payeeB},
+		{"refunded lock", true, policy.ReservationRefunded, "", payeeB},
+		{"released lock", true, policy.ReservationReleased, "", payeeB},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := reservedPurchase()
+			escrowed(func(t *policy.Terms) { t.Lock = c.lock })(g)
+			g.store.own.Terms, g.store.own.Status = &g.terms, c.status
+			grant, err := g.guard(t).Regrant(t.Context(), "p1")
+			if grant.Kind() != c.want || (err == nil) != (c.want != "") {
+				t.Fatalf("got kind %q, %v; want %q", grant.Kind(), err, c.want)
+			}
+			if err == nil && grant.Receiver() != c.receiver {
+				t.Errorf("receiver: got %s, want %s", grant.Receiver(), c.receiver)
+			}
+		})
 	}
 }
 
