@@ -74,18 +74,6 @@ type EIP712Domain struct {
 	Version string `yaml:"version"`
 }
 
-// EscrowMode is how funds go into an escrow.
-type EscrowMode string
-
-// EscrowTransfer sends a plain ERC-20 transfer to the escrow's address.
-const EscrowTransfer EscrowMode = "transfer"
-
-// Escrow is an address that may hold funds until a purchase is confirmed.
-type Escrow struct {
-	Address common.Address `yaml:"address"`
-	Mode    EscrowMode     `yaml:"mode"`
-}
-
 // Assets returns every configured token of every chain.
 func (c *Config) Assets() []money.Asset {
 	var assets []money.Asset

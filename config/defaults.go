@@ -54,8 +54,6 @@ func (c *Chain) setDefaults() {
 	}
 }
 
-func (e *Escrow) setDefaults() { e.Mode = EscrowTransfer }
-
 func (n *Need) setDefaults() {
 	n.Search.MaxResults = 20
 	n.Select = Select{Mode: SelectCheapest}

@@ -109,6 +109,13 @@ func TestFault(t *testing.T) {
 		{"listen without a port", "AGENTD_LISTEN=127.0.0.1", "listen", "127.0.0.1", "HOST:PORT"},
 		{"need without a name", "AGENTD_NEEDS_0_NAME=", "needs[0].name", "nothing", "lower-case"},
 		{"token without decimals", "AGENTD_CHAINS_0_TOKENS=[{symbol: A, address: 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913, currency: USD}]", "chains[0].tokens[0].decimals", "nothing", "decimals"},
+		{"escrow twice", "AGENTD_CHAINS_0_ESCROWS=[{address: 0x00000000000000000000000000000000000000e5}, {address: 0x00000000000000000000000000000000000000e5}]", "chains[0].escrows[1].address", "a second time", "each escrow once"},
+		{"escrow that is the token", "AGENTD_CHAINS_0_ESCROWS_0_ADDRESS=0x036CbD53842c5426634e7929541eC2318f3dCF7e", "chains[0].escrows[0].address", "token USDT", "own address"},
+		{"escrow of an unknown mode", "AGENTD_CHAINS_0_ESCROWS_0_MODE=lock", "chains[0].escrows[0].mode", "lock", "transfer, contract"},
+		{"refund from a plain transfer", "AGENTD_CHAINS_0_ESCROWS_0_REFUND_AFTER=48h", "chains[0].escrows[0].refund_after", "mode contract", "mode: contract"},
+		{"contract of a plain transfer", "AGENTD_CHAINS_0_ESCROWS_0_CONTRACT_LOCK=lock(bytes32 order, address payee, uint256 amount)", "chains[0].escrows[0].contract", "mode contract", "mode: contract"},
+		{"refund at once", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, refund_after: 1s}", "chains[0].escrows[0].refund_after", "1s", "10s to 365d"},
+		{"refund in fractions", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, refund_after: 1h500ms}", "chains[0].escrows[0].refund_after", "1h0m0.5s", "whole seconds"},
 		{"decimals out of range", "AGENTD_CHAINS_0_TOKENS_0_DECIMALS=37", "chains[0].tokens[0].decimals", "37", "from 0 to 36"},
 	}
 	for _, tt := range tests {

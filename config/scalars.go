@@ -38,7 +38,7 @@ func words(t reflect.Type) []string {
 	case reflect.TypeFor[FinalTag]():
 		return []string{string(TagFinalized)}
 	case reflect.TypeFor[EscrowMode]():
-		return []string{string(EscrowTransfer)}
+		return []string{string(EscrowTransfer), string(EscrowContract)}
 	case reflect.TypeFor[Calendar]():
 		return []string{string(CalendarDay), string(CalendarMonth)}
 	case reflect.TypeFor[PayeeMode]():

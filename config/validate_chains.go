@@ -41,15 +41,7 @@ func (l *loader) validateChains() {
 			l.fault(path+".gas.max_fee_per_gas_gwei", "0", "a fee in gwei above 0", "")
 		}
 		l.validateTokens(path, c.Tokens)
-		seen := make(map[common.Address]bool)
-		for j, e := range c.Escrows {
-			key := at(path+".escrows", j, "address")
-			l.address(key, e.Address)
-			if seen[e.Address] && e.Address != (common.Address{}) {
-				l.fault(key, e.Address.Hex()+" a second time", "each escrow once", "")
-			}
-			seen[e.Address] = true
-		}
+		l.validateEscrows(path, c)
 	}
 }
 
