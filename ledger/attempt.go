@@ -35,7 +35,10 @@ type attemptBody struct {
 
 // SaveAttempt stores signed bytes and returns their number within the purchase.
 // It must have returned before a byte of them leaves. Saving the same attempt
-// again changes nothing; other bytes under the same number are [ErrConflict].
+// again changes nothing; other bytes under the same number are [ErrConflict]. An
+// account nonce belongs to one kind of attempt of one purchase, which may use it
+// again to replace itself, and to the cancellation of it; for all else it is
+// [ErrConflict].
 func (l *Ledger) SaveAttempt(ctx context.Context, a Attempt) (int, error) {
 	if a.Purchase == "" || a.Kind == "" || a.Gas > math.MaxInt64 {
 		return 0, errors.New("ledger: save attempt: purchase, kind or gas is not valid")
@@ -61,13 +64,37 @@ func (l *Ledger) SaveAttempt(ctx context.Context, a Attempt) (int, error) {
 	return a.Seq, err
 }
 
+// accountNonce returns an attempt's account nonce; ok is false for the nonce of
+// an authorisation.
+func accountNonce(a *Attempt) (nonce int64, ok bool) {
+	n, err := strconv.ParseInt(a.Nonce, 10, 64)
+	return n, err == nil && n >= 0 && len(a.Nonce) < 20
+}
+
+// nonceFree fails if an account nonce serves anything that the attempt does not
+// replace or cancel: of two purchases at one nonce, one would pay for the other.
+func (t *txn) nonceFree(a *Attempt, nonce int64) error {
+	var holder string
+	err := t.row(`SELECT COALESCE((SELECT purchase || ', ' || kind FROM attempts
+		WHERE chain = ?1 AND signer = ?2 AND account_nonce = ?3
+			AND (purchase <> ?4 OR (kind <> ?5 AND kind <> ?6 AND ?5 <> ?6)) LIMIT 1), '')`,
+		[]any{string(a.Chain), a.Signer.Hex(), nonce, string(a.Purchase), a.Kind, AttemptCancel}, &holder)
+	if err == nil && holder != "" {
+		err = fmt.Errorf("%w: nonce %d belongs to %s", ErrConflict, nonce, holder)
+	}
+	return err
+}
+
 func (t *txn) putAttempt(a *Attempt) error {
 	if a.Created.IsZero() {
 		a.Created = t.now
 	}
-	var accountNonce any // null for the nonce of an authorisation
-	if n, err := strconv.ParseInt(a.Nonce, 10, 64); err == nil && n >= 0 && len(a.Nonce) < 20 {
-		accountNonce = n
+	var nonce any // null for the nonce of an authorisation
+	if n, ok := accountNonce(a); ok {
+		if err := t.nonceFree(a, n); err != nil {
+			return err
+		}
+		nonce = n
 	}
 	raw := a.Raw
 	if raw == nil {
@@ -76,7 +103,7 @@ func (t *txn) putAttempt(a *Attempt) error {
 	_, err := t.exec(`INSERT INTO attempts (purchase, seq, kind, chain, signer, nonce, account_nonce, hash, raw, fee_cap, tip_cap, gas,
 			valid_before, status, ref, created, updated)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(a.Purchase), a.Seq, a.Kind, string(a.Chain), a.Signer.Hex(), a.Nonce, accountNonce, a.Hash, raw,
+		string(a.Purchase), a.Seq, a.Kind, string(a.Chain), a.Signer.Hex(), a.Nonce, nonce, a.Hash, raw,
 		a.FeeCap.String(), a.TipCap.String(), int64(a.Gas), //nolint:gosec // bounded by SaveAttempt
 		micros(a.ValidBefore), string(a.Status), a.Ref, micros(a.Created), micros(t.now))
 	if err != nil {

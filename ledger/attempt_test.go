@@ -85,6 +85,46 @@ func TestSaveAttemptTwice(t *testing.T) {
 	}
 }
 
+// TestANonceBelongsToOneAttempt: replaced, cancelled, or refused.
+func TestANonceBelongsToOneAttempt(t *testing.T) {
+	with := func(change func(*ledger.Attempt)) ledger.Attempt {
+		a := attempt("7")
+		a.Raw, a.Hash = []byte("other"), "0xother"
+		change(&a)
+		return a
+	}
+	cancel := func(a *ledger.Attempt) { a.Kind = ledger.AttemptCancel }
+	for _, c := range []struct {
+		name   string
+		before ledger.Attempt
+		a      ledger.Attempt
+		want   error
+	}{
+		{"replacement", attempt("7"), with(func(*ledger.Attempt) {}), nil},
+		{"cancellation", attempt("7"), with(cancel), nil},
+		{"a second cancellation", with(cancel), with(cancel), nil},
+		{"replacement after a cancellation", with(cancel), attempt("7"), nil},
+		{"another kind", attempt("7"), with(func(a *ledger.Attempt) { a.Kind = "approve" }), ledger.ErrConflict},
+		{"another purchase", attempt("7"), with(func(a *ledger.Attempt) { a.Purchase = "p2" }), ledger.ErrConflict},
+		{"cancellation by another purchase", attempt("7"), with(func(a *ledger.Attempt) { cancel(a); a.Purchase = "p2" }), ledger.ErrConflict},
+		{"another signer", attempt("7"), with(func(a *ledger.Attempt) { a.Purchase, a.Signer = "p2", payeeA }), nil},
+		{"another chain", attempt("7"), with(func(a *ledger.Attempt) { a.Purchase, a.Chain = "p2", "eip155:1" }), nil},
+		{"another nonce", attempt("7"), with(func(a *ledger.Attempt) { a.Purchase, a.Nonce = "p2", "8" }), nil},
+		{"an authorisation", attempt("0xff"), with(func(a *ledger.Attempt) { a.Nonce = "0xfe" }), nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, _ := fresh(t)
+			if _, err := l.SaveAttempt(t.Context(), c.before); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.SaveAttempt(t.Context(), c.a); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			verifyClean(t, l)
+		})
+	}
+}
+
 func TestFees(t *testing.T) {
 	l, _ := fresh(t)
 	ctx := t.Context()

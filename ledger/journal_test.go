@@ -167,7 +167,7 @@ func history(t *testing.T, l *ledger.Ledger, c *clock) {
 		case "released":
 			err = l.Release(ctx, id, end)
 		case "refunded":
-			err = errors.Join(l.Settle(ctx, s, nil), l.Refund(ctx, id, end))
+			err = errors.Join(l.Settle(ctx, s, nil), l.Refund(ctx, id, "0xback-"+string(id), end))
 		case "late":
 			err = errors.Join(l.Release(ctx, id, nil), l.Settle(ctx, s, end))
 		}

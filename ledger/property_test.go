@@ -194,9 +194,13 @@ func (m *model) reserveAgain(t *rapid.T) {
 }
 
 func (m *model) refund(t *rapid.T) {
-	e := m.pick(t, func(e *modelEntry) bool { return isOpen(e) || isSettled(e) })
-	if err := m.l.Refund(context.Background(), e.id, nil); err != nil {
+	e := m.pick(t, isSettled)
+	ref := "0xback-" + string(e.id)
+	if err := m.l.Refund(context.Background(), e.id, ref, nil); err != nil {
 		t.Fatal(err)
+	}
+	if taken, err := m.l.RefundRefTaken(context.Background(), ref); err != nil || !taken {
+		t.Fatalf("refunded by %s: taken %t, %v", ref, taken, err)
 	}
 	e.status = policy.ReservationRefunded
 }
@@ -211,7 +215,7 @@ func (m *model) again(t *rapid.T) {
 	case policy.ReservationReleased:
 		err = m.l.Release(context.Background(), e.id, nil)
 	case policy.ReservationRefunded:
-		err = m.l.Refund(context.Background(), e.id, nil)
+		err = m.l.Refund(context.Background(), e.id, "0xback-"+string(e.id), nil)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -33,11 +33,13 @@ type settleBody struct {
 type endBody struct {
 	Value money.Value
 	Was   policy.ReservationStatus
-	// Token, Chain, Amount and Stamp are those of the settlement taken back.
+	// Token, Chain, Amount and Stamp are those of the settlement taken back, Ref is
+	// what brought it back.
 	Chain  money.ChainID  `json:",omitzero"`
 	Token  common.Address `json:",omitzero"`
 	Amount money.Amount   `json:",omitzero"`
 	Stamp  int64          `json:",omitzero"`
+	Ref    string         `json:",omitempty"`
 }
 
 // Settle turns a reservation into spend; m may be nil. It counts from then on at
@@ -168,48 +170,78 @@ func (l *Ledger) Release(ctx context.Context, id policy.PurchaseID, m *Move) err
 	})
 }
 
-// Refund takes back what a purchase spent or reserved, because the value came
-// back; m may be nil. A settled entry is corrected where it stands, so the window
-// it fell into is relieved; it still counts as a purchase. Refunding again changes
-// nothing but the purchase; a released reservation is [ErrClosed].
-func (l *Ledger) Refund(ctx context.Context, id policy.PurchaseID, m *Move) error {
+// Refund takes back what a purchase spent, because the value came back; m may be
+// nil. Ref is the transaction that brought it, as [Ledger.RefundRefTaken] knows
+// it; a transfer on a chain needs one. The settled entry is corrected where it
+// stands, so the window it fell into is relieved; it still counts as a purchase.
+// Refunding again by the same transaction changes nothing but the purchase; by
+// another one, or by one that another purchase was refunded by, is [ErrConflict].
+// What is not settled cannot come back: it is [ErrClosed] if it was released, and
+// [ErrConflict] while it is open.
+func (l *Ledger) Refund(ctx context.Context, id policy.PurchaseID, ref string, m *Move) error {
 	return l.write(ctx, "refund "+string(id), func(t *txn) error {
 		r, err := reservationOf(t, id)
 		if err != nil {
 			return err
 		}
-		b := endBody{Value: r.Value, Was: r.Status}
 		switch r.Status {
-		case policy.ReservationRefunded:
-			return t.again(id, m)
 		case policy.ReservationReleased:
 			return ErrClosed
 		case policy.ReservationOpen:
-			err = t.addOpen(-r.Value, -1, 0)
-		case policy.ReservationSettled:
-			err = t.takeBack(id, &b)
+			return fmt.Errorf("%w: it is not settled", ErrConflict)
 		}
-		if err == nil {
-			err = t.setStatus(id, policy.ReservationRefunded)
-		}
-		if err != nil {
+		s, err := settlementOf(t, id)
+		switch {
+		case err != nil:
 			return err
+		case s.Refunded && s.RefundRef != ref:
+			return fmt.Errorf("%w: it came back by %q", ErrConflict, s.RefundRef)
+		case s.Refunded:
+			return t.again(id, m)
+		case s.Chain != "" && ref == "":
+			return errors.New("a transfer that came back needs the transaction that brought it")
 		}
-		return t.move(id, m, KindRefund, b)
+		return t.refund(&s, ref, m)
 	})
 }
 
-func (t *txn) takeBack(id policy.PurchaseID, b *endBody) error {
-	s, err := settlementOf(t, id)
-	if err != nil {
-		return err
+func (t *txn) refund(s *settlement, ref string, m *Move) error {
+	if taken, err := refundRefTaken(t, ref); err != nil || taken {
+		return errors.Join(err, fmt.Errorf("%w: %q brought another purchase's value back", ErrConflict, ref))
 	}
-	b.Value, b.Chain, b.Token, b.Amount, b.Stamp = s.Value, s.Chain, s.Token, s.Amount, s.stamp
 	if err := t.takeSettled(s.stamp, s.Value); err != nil {
 		return err
 	}
-	_, err = t.exec(`UPDATE settlements SET refunded = 1 WHERE purchase = ?`, string(id))
-	return err
+	if err := t.setStatus(s.Purchase, policy.ReservationRefunded); err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE settlements SET refunded = 1 WHERE purchase = ?`, string(s.Purchase)); err != nil {
+		return err
+	}
+	if _, err := t.exec(`INSERT INTO refunds (purchase, ref, at) VALUES (?, ?, ?)`, string(s.Purchase), ref, micros(t.now)); err != nil {
+		return err
+	}
+	return t.move(s.Purchase, m, KindRefund, endBody{
+		Value: s.Value, Was: policy.ReservationSettled, Chain: s.Chain, Token: s.Token, Amount: s.Amount, Stamp: s.stamp, Ref: ref,
+	})
+}
+
+// RefundRefTaken says whether a transaction is recorded as the one that brought
+// some purchase's value back.
+func (l *Ledger) RefundRefTaken(ctx context.Context, ref string) (taken bool, err error) {
+	err = l.query(ctx, "look for a refund", func(q querier) error {
+		taken, err = refundRefTaken(q, ref)
+		return err
+	})
+	return taken, err
+}
+
+func refundRefTaken(q querier, ref string) (taken bool, err error) {
+	if ref == "" {
+		return false, nil
+	}
+	err = q.row(`SELECT EXISTS (SELECT 1 FROM refunds WHERE ref = ? AND ref <> '')`, []any{ref}, &taken)
+	return taken, err
 }
 
 // settlement is a row with the time that it counts at.
@@ -218,12 +250,13 @@ type settlement struct {
 	stamp int64
 }
 
-const settlementColumns = `purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded`
+const settlementColumns = `purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded,
+	COALESCE((SELECT ref FROM refunds WHERE purchase = settlements.purchase), '')`
 
 func scanSettlement(scan func(...any) error) (s settlement, err error) {
 	var token, payee string
 	var at int64
-	err = scan(&s.Purchase, &s.Value, &s.Amount, &s.Chain, &token, &payee, &s.Ref, &at, &s.stamp, &s.Rail, &s.Refunded)
+	err = scan(&s.Purchase, &s.Value, &s.Amount, &s.Chain, &token, &payee, &s.Ref, &at, &s.stamp, &s.Rail, &s.Refunded, &s.RefundRef)
 	s.Token, s.Payee, s.At = common.HexToAddress(token), common.HexToAddress(payee), fromMicros(at)
 	return s, err
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/policy"
 )
@@ -20,7 +22,11 @@ func TestEndingAReservation(t *testing.T) {
 		},
 		"settle other": func(ctx context.Context, l *ledger.Ledger) error { return l.Settle(ctx, otherTransfer(), nil) },
 		"release":      func(ctx context.Context, l *ledger.Ledger) error { return l.Release(ctx, "p1", nil) },
-		"refund":       func(ctx context.Context, l *ledger.Ledger) error { return l.Refund(ctx, "p1", nil) },
+		"refund":       func(ctx context.Context, l *ledger.Ledger) error { return l.Refund(ctx, "p1", "0xback", nil) },
+		"refund other": func(ctx context.Context, l *ledger.Ledger) error { return l.Refund(ctx, "p1", "0xback2", nil) },
+		"settle and refund": func(ctx context.Context, l *ledger.Ledger) error {
+			return errors.Join(l.Settle(ctx, settlement("p1", 500, t0), nil), l.Refund(ctx, "p1", "0xback", nil))
+		},
 	}
 	for _, c := range []struct {
 		name, first, second string
@@ -37,10 +43,11 @@ func TestEndingAReservation(t *testing.T) {
 		{"released again", "release", "release", nil, policy.ReservationReleased, 0},
 		{"released, but the chain shows it paid", "release", "settle", nil, policy.ReservationSettled, 500},
 		{"released, then refunded", "release", "refund", ledger.ErrClosed, policy.ReservationReleased, 0},
-		{"refunded while reserved", "refund", "", nil, policy.ReservationRefunded, 0},
-		{"refunded again", "refund", "refund", nil, policy.ReservationRefunded, 0},
-		{"refunded, then settled", "refund", "settle", ledger.ErrClosed, policy.ReservationRefunded, 0},
-		{"refunded, then released", "refund", "release", ledger.ErrClosed, policy.ReservationRefunded, 0},
+		{"refunded", "settle and refund", "", nil, policy.ReservationRefunded, 0},
+		{"refunded again", "settle and refund", "refund", nil, policy.ReservationRefunded, 0},
+		{"refunded by another transaction", "settle and refund", "refund other", ledger.ErrConflict, policy.ReservationRefunded, 0},
+		{"refunded, then settled", "settle and refund", "settle", ledger.ErrClosed, policy.ReservationRefunded, 0},
+		{"refunded, then released", "settle and refund", "release", ledger.ErrClosed, policy.ReservationRefunded, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l, ck := fresh(t)
@@ -84,7 +91,7 @@ func TestEndingWithAMove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := l.Refund(ctx, "p1", &ledger.Move{Purchase: purchase("p1", "refunded"), From: "reserved"}); !errors.Is(err, ledger.ErrStale) {
+	if err := l.Refund(ctx, "p1", "0xback", &ledger.Move{Purchase: purchase("p1", "refunded"), From: "reserved"}); !errors.Is(err, ledger.ErrStale) {
 		t.Errorf("stale refund: got %v", err)
 	}
 	if r, err := l.Reservation(ctx, "p1"); err != nil || r.Status != policy.ReservationSettled {
@@ -134,7 +141,10 @@ func TestSettleRefuses(t *testing.T) {
 			t.Errorf("settled %s", name)
 		}
 	}
-	if err := l.Refund(t.Context(), "p9", nil); !errors.Is(err, ledger.ErrNotFound) {
+	if err := l.Refund(t.Context(), "p1", "0xback", nil); !errors.Is(err, ledger.ErrConflict) {
+		t.Errorf("refund of what is not settled: got %v", err)
+	}
+	if err := l.Refund(t.Context(), "p9", "0xback", nil); !errors.Is(err, ledger.ErrNotFound) {
 		t.Errorf("refund of an unknown purchase: got %v", err)
 	}
 }
@@ -171,4 +181,67 @@ func TestAFreePurchaseIsSettledAndCounted(t *testing.T) {
 		t.Errorf("got transfers %v, %v", transfers, err)
 	}
 	verifyClean(t, l)
+}
+
+// One transaction brings back the value of one purchase.
+func TestARefundServesOnePurchase(t *testing.T) {
+	l, c := fresh(t)
+	ctx := t.Context()
+	g := guard(t, l, c, rules())
+	for _, id := range []policy.PurchaseID{"p1", "p2"} {
+		mustReserve(t, g, request(id, 700))
+		if err := l.Settle(ctx, settlement(id, 700, t0), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken, err := l.RefundRefTaken(ctx, "0xback"); err != nil || taken {
+		t.Errorf("before: taken %t, %v", taken, err)
+	}
+	if err := l.Refund(ctx, "p1", "", nil); err == nil {
+		t.Error("a transfer came back by no transaction")
+	}
+	if err := l.Refund(ctx, "p1", "0xback", nil); err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := l.RefundRefTaken(ctx, "0xback"); err != nil || !taken {
+		t.Errorf("after: taken %t, %v", taken, err)
+	}
+	if err := l.Refund(ctx, "p2", "0xback", nil); !errors.Is(err, ledger.ErrConflict) {
+		t.Errorf("the same transaction for another purchase: got %v", err)
+	}
+	all, err := l.SettledTransfers(ctx)
+	if err != nil || len(all) != 2 || !all[0].Refunded || all[0].RefundRef != "0xback" || all[1].Refunded || all[1].RefundRef != "" {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	if taken, err := l.RefundRefTaken(ctx, ""); err != nil || taken {
+		t.Errorf("no transaction is taken: %t, %v", taken, err)
+	}
+	verifyClean(t, l)
+}
+
+// Value in an escrow is settled with the escrow as its receiver.
+func TestSettledToTheEscrow(t *testing.T) {
+	for name, payee := range map[string]common.Address{"escrow": payeeB, "payee": payeeA} {
+		t.Run(name, func(t *testing.T) {
+			l, c := fresh(t)
+			req := request("p1", 700)
+			req.Rail = policy.RailEscrow
+			g := guard(t, l, c, rules())
+			mustReserve(t, g, req)
+			tm := terms(700)
+			tm.Rail, tm.Escrow = policy.RailEscrow, payeeB
+			if _, v, err := g.Grant(t.Context(), req, tm); err != nil || !v.Allowed() {
+				t.Fatalf("grant: %q, %v", v.Reason, err)
+			}
+			s := settlement("p1", 700, t0)
+			s.Rail, s.Payee = policy.RailEscrow, payee
+			if err := l.Settle(t.Context(), s, nil); err != nil {
+				t.Fatal(err)
+			}
+			r, err := l.Verify(t.Context())
+			if err != nil || (len(r.Findings) == 0) != (payee == payeeB) {
+				t.Errorf("settled to the %s: findings %v, %v", name, r.Findings, err)
+			}
+		})
+	}
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/agentd-project/agentd/internal/failpoint"
 )
 
 // ErrShut says that the ledger was closed.
@@ -150,11 +152,13 @@ func (l *Ledger) locked(ctx context.Context, do func(*txn) error) (err error) {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	failpoint.Hit(failpoint.BeforeCommit)
 	start := time.Now()
 	if _, err := t.exec("COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	committed = true
+	failpoint.Hit(failpoint.AfterCommit)
 	l.observe(time.Since(start))
 	return nil
 }

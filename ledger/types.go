@@ -119,14 +119,18 @@ type Settlement struct {
 	Amount   money.Amount
 	Chain    money.ChainID
 	Token    common.Address
-	Payee    common.Address
+	// Payee is the receiver of the transfer: the payee, or the escrow that holds
+	// the value for it.
+	Payee common.Address
 	// Ref is the transaction hash, or an operator's reference.
 	Ref string
 	// At is the chain time of the transfer.
 	At   time.Time
 	Rail string
-	// Refunded says that the value came back later; set on reading only.
-	Refunded bool
+	// Refunded says that the value came back later, RefundRef by which
+	// transaction; set on reading only.
+	Refunded  bool
+	RefundRef string
 }
 
 // AttemptStatus says what became of signed bytes.
@@ -143,6 +147,10 @@ const (
 	AttemptFinal     AttemptStatus = "final"
 )
 
+// AttemptCancel is the kind of an attempt that takes an account nonce away from
+// an attempt of any other kind of the same purchase.
+const AttemptCancel = "cancel"
+
 // Open says whether the fate of the attempt is still undecided.
 func (s AttemptStatus) Open() bool {
 	return s == AttemptPrepared || s == AttemptBroadcast || s == AttemptMined
@@ -153,7 +161,7 @@ type Attempt struct {
 	Purchase policy.PurchaseID
 	// Seq numbers the attempts of a purchase from 1; zero is given the next.
 	Seq int
-	// Kind is "transfer", "authorization", "cancel" or the like.
+	// Kind is "transfer", "authorization", [AttemptCancel] or the like.
 	Kind   string
 	Chain  money.ChainID
 	Signer common.Address

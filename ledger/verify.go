@@ -194,7 +194,7 @@ func (a *audit) againstTerms(k *link, b *settleBody) error {
 	if err != nil {
 		return fmt.Errorf("its reservation: %w", err)
 	}
-	if t := r.Terms; t != nil && b.Chain != "" && (t.Chain != b.Chain || t.Token != b.Token || t.Payee != b.Payee || t.Amount != b.Amount) {
+	if t := r.Terms; t != nil && b.Chain != "" && (t.Chain != b.Chain || t.Token != b.Token || t.Receiver() != b.Payee || t.Amount != b.Amount) {
 		a.find("purchase %s: what was settled is not what was granted", k.Purchase)
 	}
 	return nil
