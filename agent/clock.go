@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/agentd-project/agentd/internal/failpoint"
 )
 
 const (
@@ -40,7 +42,8 @@ type clock struct {
 }
 
 func newClock() *clock {
-	return &clock{sightings: map[string]sighting{}, wall: time.Now}
+	wall := func() time.Time { return time.Now().Add(failpoint.ClockOffset()) }
+	return &clock{sightings: map[string]sighting{}, wall: wall}
 }
 
 // Now returns the wall clock's time and whether it may bound a limit.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/agentd-project/agentd/admin"
 	"github.com/agentd-project/agentd/config"
+	"github.com/agentd-project/agentd/internal/failpoint"
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/money"
@@ -61,6 +62,7 @@ func New(opt Options) (_ *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
+	transport = failpoint.Transport(transport)
 	if err := a.wireMarketAPI(transport); err != nil {
 		return nil, err
 	}
@@ -151,7 +153,7 @@ func (a *Agent) openStores(ctx context.Context) error {
 		unlocked <- opened{w, err}
 	}()
 	var err error
-	a.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(a.cfg.StateDir, "ledger.db"), Observe: a.metrics.observeCommit})
+	a.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(a.cfg.StateDir, "ledger.db"), Now: a.clock.wallTime, Observe: a.metrics.observeCommit})
 	if err == nil {
 		a.onClose("ledger", a.ledger.Close)
 	}

@@ -12,6 +12,8 @@ import (
 	"regexp"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/agentd-project/agentd/internal/failpoint"
 )
 
 // maxRecordBytes bounds what is read back from the state directory.
@@ -128,9 +130,11 @@ func replace(path string, data []byte) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.BeforeRename)
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.AfterRename)
 	return syncDir(dir)
 }
 
