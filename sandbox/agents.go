@@ -63,7 +63,7 @@ func (m *Market) enrollAgent(c *call) (answer, error) {
 		return answer{}, err
 	}
 	now := stamp(m.now())
-	secret := "magt_" + nonce()
+	secret := "magt_" + m.nonce()
 	a := &agent{secret: sha256.Sum256([]byte(secret)), record: agentRecord{ID: m.ids.next("agent"), MachineID: record.ID,
 		Label: "machine agent", Status: "provisioned", AllowedProviderKeys: []string{}, CreatedAt: now, UpdatedAt: now}}
 	setIf(&a.record.Label, body.Label)

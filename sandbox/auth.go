@@ -91,7 +91,7 @@ func (m *Market) checkToken(token string) (*pairing, error) {
 // issue makes the token of a new session and returns it.
 func (m *Market) issue(p *pairing) (string, error) {
 	now := m.now()
-	s := session{id: m.ids.next("sess"), tokenID: nonce(), issued: now, expires: now.Add(m.opt.SessionTTL).Truncate(jwt.TimePrecision)}
+	s := session{id: m.ids.next("sess"), tokenID: m.nonce(), issued: now, expires: now.Add(m.opt.SessionTTL).Truncate(jwt.TimePrecision)}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		MachineID: p.machineID, PairingID: p.id, SessionID: s.id, AgentAddress: p.address.Hex(), AgentDID: p.did,
 		PolicyHash: p.policyHash(),

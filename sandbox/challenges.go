@@ -36,7 +36,7 @@ type signedProof struct {
 func (m *Market) newChallenge(b binding, lines ...string) *challenge {
 	now := m.now()
 	ch := &challenge{id: m.ids.next("chal"), binding: b, expires: now.Add(m.opt.ChallengeTTL)}
-	lines = append(lines, "Nonce: "+nonce(), "Issued at: "+stamp(now), "Expires at: "+stamp(ch.expires))
+	lines = append(lines, "Nonce: "+m.nonce(), "Issued at: "+stamp(now), "Expires at: "+stamp(ch.expires))
 	ch.message = strings.Join(lines, "\n")
 	m.challenges[ch.id] = ch
 	m.forgetChallenges(now)

@@ -3,9 +3,9 @@
 package sandbox
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -21,9 +21,9 @@ func (c *counter) next(prefix string) string {
 }
 
 // nonce returns 32 hex digits that nobody can guess.
-func nonce() string {
+func (m *Market) nonce() string {
 	b := make([]byte, 16)
-	_, _ = rand.Read(b) // it cannot fail: the runtime ends the program first
+	_, _ = io.ReadFull(m.opt.Random, b) // the default cannot fail: the runtime ends the program first
 	return hex.EncodeToString(b)
 }
 

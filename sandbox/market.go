@@ -3,9 +3,9 @@
 package sandbox
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -80,10 +80,10 @@ func New(opt Options) (*Market, error) {
 	}
 	m.journal = &journal{out: opt.Journal, now: opt.Now}
 	tag := make([]byte, 2)
-	if _, err := rand.Read(m.signKey); err != nil {
+	if _, err := io.ReadFull(opt.Random, m.signKey); err != nil {
 		return nil, fmt.Errorf("sandbox: token key: %w", err)
 	}
-	if _, err := rand.Read(tag); err != nil {
+	if _, err := io.ReadFull(opt.Random, tag); err != nil {
 		return nil, fmt.Errorf("sandbox: id tag: %w", err)
 	}
 	m.ids.tag = hex.EncodeToString(tag)

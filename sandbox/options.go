@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -84,6 +85,8 @@ type Options struct {
 	Journal io.Writer
 	// Now is the clock, time.Now where nil.
 	Now func() time.Time
+	// Random is where ids, nonces and keys come from, crypto/rand where nil.
+	Random io.Reader
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -98,6 +101,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDuration(&o.ChallengeTTL, DefaultChallengeTTL)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Reader
 	}
 	if o.Journal == nil {
 		o.Journal = io.Discard

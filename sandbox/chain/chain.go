@@ -4,6 +4,7 @@ package chain
 
 import (
 	"context"
+	"io"
 	"math/big"
 	"net/http"
 	"time"
@@ -100,6 +101,8 @@ type Config struct {
 	// BlockTime is the interval of empty blocks, which give confirmations to what is mined. Zero means DefaultBlockTime,
 	// a negative value none: blocks then come only with transactions and by Mine.
 	BlockTime time.Duration
+	// Random is where the facilitator's key comes from, crypto/rand where nil.
+	Random io.Reader
 	// MaxAhead is how far the block time of Simulated may run ahead of the clock where transactions arrive faster than one a second,
 	// since each block is a second after its parent. Beyond it they wait in the pool and share a block. Zero means DefaultMaxAhead.
 	MaxAhead time.Duration

@@ -53,7 +53,7 @@ func NewMemory(c Config) (*Memory, error) {
 	if c.BlockTime == 0 {
 		c.BlockTime = DefaultBlockTime
 	}
-	key, facilitator, err := newFacilitator()
+	key, facilitator, err := newFacilitator(c.Random)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,10 @@ package chain
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"sync"
 
@@ -35,8 +37,15 @@ type settler struct {
 	lane sync.Mutex
 }
 
-func newFacilitator() (*ecdsa.PrivateKey, Account, error) {
-	key, err := crypto.GenerateKey()
+func newFacilitator(random io.Reader) (*ecdsa.PrivateKey, Account, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	raw := make([]byte, 32)
+	if _, err := io.ReadFull(random, raw); err != nil {
+		return nil, Account{}, fmt.Errorf("make facilitator key: %w", err)
+	}
+	key, err := crypto.ToECDSA(raw) // but for one value in 2^127 all are keys
 	if err != nil {
 		return nil, Account{}, fmt.Errorf("make facilitator key: %w", err)
 	}

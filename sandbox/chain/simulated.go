@@ -53,7 +53,7 @@ func NewSimulated(c Config) (*Simulated, error) {
 	if c.MaxAhead == 0 {
 		c.MaxAhead = DefaultMaxAhead
 	}
-	key, facilitator, err := newFacilitator()
+	key, facilitator, err := newFacilitator(c.Random)
 	if err != nil {
 		return nil, err
 	}
