@@ -36,6 +36,9 @@ type Config struct {
 	// "network", a code of [Codes], or "other" for an unknown code) and how long it
 	// took with its repetitions. It must be safe for concurrent use.
 	Observe func(operation string, code string, d time.Duration)
+	// Jitter returns a part of most that spreads the repetitions; nil draws it. A
+	// simulation gives its own, so that it can be replayed.
+	Jitter func(most time.Duration) time.Duration
 }
 
 // Client calls the API. It is safe for concurrent use and holds no state but idle
@@ -67,13 +70,16 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(string, string, time.Duration) {}
 	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = anyUpTo
+	}
 	transport := httpClient(cfg.HTTPClient)
 	return &Client{
 		base:      base,
 		key:       &cfg.APIKey,
 		userAgent: "agentd/" + cfg.Version,
-		repeating: retrying(transport, cfg.Logger, retryMax),
-		single:    retrying(transport, cfg.Logger, 0),
+		repeating: retrying(transport, &cfg, retryMax),
+		single:    retrying(transport, &cfg, 0),
 		observe:   cfg.Observe,
 	}, nil
 }

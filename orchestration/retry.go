@@ -24,19 +24,19 @@ const (
 	retryAfterCap = time.Hour       // what is reported to the caller at most
 )
 
-func retrying(transport *http.Client, logger *zap.Logger, attempts int) *retryablehttp.Client {
+func retrying(transport *http.Client, cfg *Config, attempts int) *retryablehttp.Client {
 	r := &retryablehttp.Client{
 		HTTPClient:   transport,
 		RetryMax:     attempts,
 		RetryWaitMin: retryWaitMin,
 		RetryWaitMax: retryWaitMax,
 		CheckRetry:   checkRetry,
-		Backoff:      backoff,
+		Backoff:      backoff(cfg.Jitter),
 		// Without a handler the last answer is lost when the attempts are used up.
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
-	if logger != nil {
-		r.Logger = attemptLog{logger.Sugar()}
+	if cfg.Logger != nil {
+		r.Logger = attemptLog{cfg.Logger.Sugar()}
 	}
 	return r
 }
@@ -68,14 +68,21 @@ func checkRetry(ctx context.Context, resp *http.Response, err error) (bool, erro
 
 // backoff waits as the server asks, within bounds, or else exponentially; with
 // jitter, so that a fleet does not come back at one moment.
-func backoff(lowest, highest time.Duration, attempt int, resp *http.Response) time.Duration {
-	if resp != nil {
-		if asked := retryAfter(resp.Header); asked > 0 {
-			return min(asked, retryAfterMax)
+func backoff(jitter func(time.Duration) time.Duration) retryablehttp.Backoff {
+	return func(lowest, highest time.Duration, attempt int, resp *http.Response) time.Duration {
+		if resp != nil {
+			if asked := retryAfter(resp.Header); asked > 0 {
+				return min(asked, retryAfterMax)
+			}
 		}
+		d := min(lowest<<min(attempt, 10), highest)
+		return d/2 + jitter(d/2)
 	}
-	d := min(lowest<<min(attempt, 10), highest)
-	return d/2 + rand.N(d/2+1) //nolint:gosec // jitter need not be unguessable
+}
+
+// anyUpTo is the default of Config.Jitter.
+func anyUpTo(most time.Duration) time.Duration {
+	return rand.N(most + 1) //nolint:gosec // jitter need not be unguessable
 }
 
 // retryAfter reads the header of that name, in seconds or as a date. Zero means

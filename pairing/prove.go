@@ -100,7 +100,7 @@ func (s *Service) install(b binding, issued *orchestration.IssuedPairing) error 
 	s.current = &current{
 		Session:  Session{Token: issued.PairingToken, PairingID: issued.ID, MachineID: b.MachineID, Expires: now.Add(lasts)},
 		from:     now,
-		rotateAt: now.Add(rotateAfter(lasts, chance())),
+		rotateAt: now.Add(rotateAfter(lasts, s.Chance())),
 	}
 	s.standing = StandingActive
 	s.mu.Unlock()

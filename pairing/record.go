@@ -75,7 +75,7 @@ func (s *Service) restore() error {
 		Session: Session{Token: orchestration.Secret(rec.Token), PairingID: rec.PairingID, MachineID: rec.MachineID, Expires: rec.Expires},
 		from:    rec.Received,
 	}
-	s.current.rotateAt = rec.Received.Add(rotateAfter(rec.Expires.Sub(rec.Received), chance()))
+	s.current.rotateAt = rec.Received.Add(rotateAfter(rec.Expires.Sub(rec.Received), s.Chance()))
 	return nil
 }
 

@@ -54,7 +54,7 @@ type command struct {
 // Run keeps the pairing alive until ctx ends; it returns nil then.
 func (s *Service) Run(ctx context.Context) error {
 	pause := &backoff.ExponentialBackOff{
-		InitialInterval: retryFirst, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: retryLast,
+		InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryLast,
 	}
 	next := orderTend
 	var reply chan error
@@ -102,9 +102,9 @@ func (s *Service) after(err error, pause *backoff.ExponentialBackOff) time.Durat
 	case errors.Is(err, errNoMachine):
 		wait = pollMachine
 	case blocked != nil:
-		wait = pollBlocked - time.Duration(chance()*float64(pollBlocked/5))
+		wait = pollBlocked - time.Duration(s.Chance()*float64(pollBlocked/5))
 	case err != nil:
-		wait = pause.NextBackOff()
+		wait = spread(pause.NextBackOff(), s.Chance())
 	default:
 		pause.Reset()
 		wait = s.untilNext(time.Now())
@@ -133,7 +133,7 @@ func (s *Service) logFailure(err error, repeated bool, wait time.Duration) {
 // untilNext returns the pause after a pass that went well: until the rotation
 // is due, at most until the pairing is read again.
 func (s *Service) untilNext(now time.Time) time.Duration {
-	poll := pollActive - time.Duration(chance()*float64(pollActive/5))
+	poll := pollActive - time.Duration(s.Chance()*float64(pollActive/5))
 	if s.current == nil {
 		return pollBlocked
 	}

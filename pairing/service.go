@@ -87,6 +87,9 @@ type Config struct {
 	// Now is the time by which a challenge's expiry is judged; nil is the wall
 	// clock.
 	Now func() time.Time
+	// Chance returns a number from 0 up to 1 that spreads the waits; nil draws one.
+	// A simulation gives its own, so that it can be replayed.
+	Chance func() float64
 	// Observe is told how each attempt to get a session ended; nil tells nobody.
 	Observe func(Outcome)
 	// Changed is told after each pass what there is; nil tells nobody. It must
@@ -106,6 +109,9 @@ func (c *Config) check() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Chance == nil {
+		c.Chance = chance
 	}
 	if c.Observe == nil {
 		c.Observe = func(Outcome) {}

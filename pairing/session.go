@@ -88,4 +88,10 @@ func rotateAfter(life time.Duration, share float64) time.Duration {
 	return due - time.Duration(float64(due/10)*share)
 }
 
+// spread makes a pause up to three tenths shorter or longer by chance.
+func spread(pause time.Duration, share float64) time.Duration {
+	return pause*7/10 + time.Duration(float64(pause*6/10)*share)
+}
+
+// chance is the default of Config.Chance.
 func chance() float64 { return rand.Float64() } //nolint:gosec // spreads a fleet's load, guards nothing
