@@ -96,6 +96,15 @@ func (b *backend) head() (number, seconds uint64) {
 	return h.Number.Uint64(), h.Time
 }
 
+// fork makes the block that many below the newest one the head.
+func (b *backend) fork(depth uint64) error {
+	number, _ := b.head()
+	if depth >= number {
+		return fmt.Errorf("replace %d blocks: %w", depth, ErrTooDeep)
+	}
+	return b.beacon.Fork(b.eth.BlockChain().GetHeaderByNumber(number - depth).Hash())
+}
+
 // mined reports whether a transaction is in a block.
 func (b *backend) mined(tx common.Hash) bool {
 	found, _, _, _, _ := b.eth.APIBackend.GetCanonicalTransaction(tx) //nolint:dogsled // the library's signature

@@ -106,4 +106,7 @@ type Config struct {
 	// MaxAhead is how far the block time of Simulated may run ahead of the clock where transactions arrive faster than one a second,
 	// since each block is a second after its parent. Beyond it they wait in the pool and share a block. Zero means DefaultMaxAhead.
 	MaxAhead time.Duration
+	// Wrap goes around the JSON-RPC endpoint of Simulated's port, not around the Handler that the Market itself uses. Nil leaves it as
+	// it is.
+	Wrap func(http.Handler) http.Handler
 }

@@ -67,6 +67,26 @@ func (m *miner) close() {
 	m.blocks.made()
 }
 
+// reorg replaces the newest blocks by others, and one more.
+func (m *miner) reorg(depth uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shut {
+		return ErrClosed
+	}
+	m.backend.settle()
+	if m.backend.pending() > 0 {
+		m.commit() // the fork starts with an empty pool
+	}
+	if err := m.backend.fork(depth); err != nil {
+		return err
+	}
+	for range depth + 1 {
+		m.commit()
+	}
+	return nil
+}
+
 func (m *miner) commit() {
 	m.backend.beacon.Commit()
 	m.backend.settle()

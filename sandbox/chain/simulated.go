@@ -81,14 +81,18 @@ func NewSimulated(c Config) (*Simulated, error) {
 	}
 	s.miner = &miner{ahead: c.MaxAhead, backend: b, interval: c.BlockTime, blocks: s.blocks, last: time.Now()}
 	s.stop = sync.OnceValue(s.shut)
-	s.start(listener)
+	var handler http.Handler = s.endpoint
+	if c.Wrap != nil {
+		handler = c.Wrap(handler)
+	}
+	s.start(listener, handler)
 	return s, nil
 }
 
-func (s *Simulated) start(listener net.Listener) {
+func (s *Simulated) start(listener net.Listener, handler http.Handler) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	s.server = &http.Server{Handler: s.endpoint, ReadHeaderTimeout: closeTimeout}
+	s.server = &http.Server{Handler: handler, ReadHeaderTimeout: closeTimeout}
 	s.running.Go(func() { s.miner.run(ctx) })
 	s.running.Go(func() {
 		// Serve returns when the server is shut and has nothing else to report: the listener is ours.
@@ -106,6 +110,10 @@ func (s *Simulated) Handler() http.Handler { return s.endpoint }
 func (s *Simulated) Mine(context.Context) error {
 	return s.miner.mine()
 }
+
+// Reorg replaces the newest blocks by others, and one more. Their transactions wait in the pool again and come into the second of the
+// new blocks. It returns ErrTooDeep where genesis is among them, and an error where transactions wait that no block takes.
+func (s *Simulated) Reorg(depth uint64) error { return s.miner.reorg(depth) }
 
 // SetAutomine says whether blocks are made without Mine. It is on from the start.
 func (s *Simulated) SetAutomine(on bool) { s.miner.hold(!on) }

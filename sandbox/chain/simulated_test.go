@@ -193,3 +193,29 @@ func TestTransport(t *testing.T) {
 		})
 	}
 }
+
+func TestSimulatedReorg(t *testing.T) {
+	w := newWorld(t, openSimulated, chain.Config{BlockTime: -1, MaxAhead: time.Minute})
+	s := w.chain.(*chain.Simulated)
+	input := pack(t, w.token, "transfer", w.payee, big.NewInt(1))
+	kept := w.signed(t, chain.TokenAddress, input, nil)
+	w.send(t, kept)
+	moved := w.signed(t, chain.TokenAddress, input, nil)
+	w.send(t, moved)
+	before := w.receipt(t, moved.Hash())
+	if err := s.Reorg(1); err != nil {
+		t.Fatal(err)
+	}
+	w.receipt(t, kept.Hash())
+	after := w.receipt(t, moved.Hash())
+	if after.BlockHash == before.BlockHash {
+		t.Errorf("still in block %s %s", after.BlockNumber, after.BlockHash)
+	}
+	w.wantBalance(t, w.payee, 2)
+	if got, err := s.Transfers(t.Context(), 0); err != nil || len(got) != 2 {
+		t.Errorf("transfers: got %v, %v, want 2", got, err)
+	}
+	if err := s.Reorg(99); !errors.Is(err, chain.ErrTooDeep) {
+		t.Errorf("past genesis: got %v, want ErrTooDeep", err)
+	}
+}
