@@ -132,7 +132,7 @@ type look struct {
 
 // sleep waits about as long as a look says, or until somebody wakes the purchase.
 func (m *Market) sleep(ctx context.Context, p *purchase, l look) {
-	d := l.pause + rand.N(l.pause/4+1) //nolint:gosec // jitter is no secret
+	d := l.pause + m.jitter(l.pause/4)
 	if l.left > 0 && l.left < d {
 		d = l.left
 	}
@@ -177,6 +177,9 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 		act = row.recover
 	}
 	if act == nil {
+		if p.lockExpired(row) {
+			return m.take(work, p, row, step{event: EventExpired, reason: policy.ReasonLockExpired}), 0
+		}
 		return false, personPoll
 	}
 	release, err := m.slot(running)
@@ -184,8 +187,12 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 		return false, 0
 	}
 	before := p.doc
-	s, err := act(m, m.bounded(running, work, row), p)
+	s, err := act(m, withPurchase(m.bounded(running, work, row), p.ID), p)
 	release()
+	if err != nil && running.Err() == nil && p.lockExpired(row) {
+		p.doc = before
+		s, err = step{event: EventExpired, reason: policy.ReasonLockExpired, detail: err.Error()}, nil
+	}
 	if err != nil {
 		return m.stay(running, p, row, err)
 	}
@@ -270,7 +277,7 @@ func (m *Market) slot(ctx context.Context) (release func(), err error) {
 // of the engine for the grace period, since a lost answer costs a recovery.
 // Moving value does not wait for that: its bytes are on disk.
 func (m *Market) bounded(running, work context.Context, row Row) context.Context {
-	if row.State == Paying || row.State == Confirmed || row.State == Disputed {
+	if row.State == Paying || row.State == Confirmed || row.State == Disputed || row.State == Reclaiming {
 		return running
 	}
 	return work
@@ -288,6 +295,24 @@ func (m *Market) untilDeadline(p *purchase) time.Duration {
 		return 0
 	}
 	return max(time.Until(p.Deadline), time.Millisecond)
+}
+
+// anyUpTo is the default of Config.Jitter.
+func anyUpTo(most time.Duration) time.Duration {
+	return rand.N(most + 1) //nolint:gosec // jitter is no secret
+}
+
+type purchaseKey struct{}
+
+func withPurchase(ctx context.Context, id policy.PurchaseID) context.Context {
+	return context.WithValue(ctx, purchaseKey{}, id)
+}
+
+// PurchaseOf returns the purchase on whose behalf a call to the Market, the chain
+// or the ledger is made, as its context says; empty if it is made for none.
+func PurchaseOf(ctx context.Context) policy.PurchaseID {
+	id, _ := ctx.Value(purchaseKey{}).(policy.PurchaseID)
+	return id
 }
 
 // waitError says that a purchase cannot go on now, and why; nothing about it is

@@ -183,7 +183,10 @@ func (m *Market) died(ctx context.Context, p *purchase) (step, bool) {
 		return step{}, false
 	}
 	outcome, err := rail.Check(ctx, p.ID)
-	return step{event: EventUnpaid, reason: policy.ReasonAuthorizationUnused}, err == nil && outcome.Status == payments.NotPaid
+	if err != nil || outcome.Status != payments.NotPaid {
+		return step{}, false
+	}
+	return m.unused(p, ""), true
 }
 
 // readOrder reads the purchase's order with the pairing's own token.

@@ -33,7 +33,7 @@ func (m *Market) intend(ctx context.Context, p *purchase) (step, error) {
 	if m.rails.Human(p.doc.Terms.Rail) {
 		return step{event: EventHold, reason: policy.ReasonReferenceRequired, detail: payment.Rail.ExternalURL}, nil
 	}
-	exact, deadline, reason, detail := m.compareIntent(p.doc.Terms, payment)
+	exact, deadline, reason, detail := m.compareIntent(p, payment)
 	if reason == policy.ReasonHeld {
 		// Somebody paid, perhaps we did before an older ledger was restored: the
 		// budget stays taken until a person has looked.
@@ -88,11 +88,12 @@ func (m *Market) intentRequest(p *purchase) orchestration.PaymentIntentRequest {
 // compareIntent completes the terms from the intent. Everything that the quote
 // or the order set must stand unchanged; the amount is checked three ways:
 // quote, intent or challenge, and, inside the guard, the reservation.
-func (m *Market) compareIntent(quoted terms, payment *orchestration.Payment) (exact terms, deadline time.Time, reason policy.Reason, detail string) {
+func (m *Market) compareIntent(p *purchase, payment *orchestration.Payment) (exact terms, deadline time.Time, reason policy.Reason, detail string) {
+	quoted := p.doc.Terms
 	fail := func(reason policy.Reason, detail string) (terms, time.Time, policy.Reason, string) {
 		return quoted, time.Time{}, reason, detail
 	}
-	if payment.Status != orchestration.PaymentIntentCreated {
+	if !p.mayPay(payment.Status) {
 		return fail(policy.ReasonHeld, "the payment reads "+string(payment.Status)+" before anything was paid")
 	}
 	if !policy.SameRail(quoted.Rail, string(payment.Rail.Type)) {
@@ -110,6 +111,11 @@ func (m *Market) compareIntent(quoted terms, payment *orchestration.Payment) (ex
 		}
 	} else if reason, detail = readAmount(&exact, payment); reason != policy.Allowed {
 		return fail(reason, detail)
+	}
+	if policy.IsEscrow(exact.Rail) {
+		if reason, detail = m.setEscrow(&exact, p.OrderID, payment.Rail.EscrowAddress); reason != policy.Allowed {
+			return fail(reason, detail)
+		}
 	}
 	if reason = quoted.changed(exact); reason != policy.Allowed {
 		return fail(reason, "the intent says otherwise than the quote")

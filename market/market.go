@@ -38,6 +38,8 @@ type API interface {
 	ConfirmOrder(ctx context.Context, token orchestration.Secret, orderID string) (*orchestration.ConfirmReply, error)
 	DisputeOrder(ctx context.Context, token orchestration.Secret, orderID string, r orchestration.DisputeRequest) (*orchestration.DisputeReply, error)
 	ReleasePayment(ctx context.Context, token orchestration.Secret, orderID string, r *orchestration.ReleaseRequest) (*orchestration.Payment, error)
+	RefundPayment(ctx context.Context, token orchestration.Secret, orderID string, r *orchestration.RefundRequest) (*orchestration.Payment, error)
+	LockEscrow(ctx context.Context, token orchestration.Secret, orderID string, r orchestration.EscrowLockRequest) (*orchestration.Payment, error)
 }
 
 // Sessions gives the pairing token that market calls carry.
@@ -55,6 +57,8 @@ type Ledger interface {
 	Advance(ctx context.Context, mv ledger.Move) error
 	Release(ctx context.Context, id policy.PurchaseID, mv *ledger.Move) error
 	Settle(ctx context.Context, s ledger.Settlement, mv *ledger.Move) error
+	Refund(ctx context.Context, id policy.PurchaseID, ref string, mv *ledger.Move) error
+	RefundRefTaken(ctx context.Context, ref string) (bool, error)
 	Get(ctx context.Context, id policy.PurchaseID) (*ledger.Purchase, error)
 	OpenPurchases(ctx context.Context) ([]ledger.Purchase, error)
 	Paused(ctx context.Context) (bool, error)
@@ -87,6 +91,8 @@ type Config struct {
 	Rails    Rails
 	Needs    []Need
 	Tokens   []Token
+	// Escrows are those that the owner listed; any other is refused.
+	Escrows []Escrow
 	// Chains maps every name that the Market may use for a configured chain, in
 	// lower case, to its CAIP-2 id; the id itself is among the names.
 	Chains map[string]money.ChainID
@@ -105,6 +111,11 @@ type Config struct {
 	Parallel int
 	// MaxOpen bounds the purchases that are not final. Default 1000.
 	MaxOpen int
+	// Jitter returns a part of most that spreads the waits, NewID the id of a new
+	// purchase. Nil draws them; a simulation gives its own, so that it can be
+	// replayed.
+	Jitter  func(most time.Duration) time.Duration
+	NewID   func() (policy.PurchaseID, error)
 	Logger  *zap.Logger
 	Metrics prometheus.Registerer
 }
@@ -118,12 +129,15 @@ type Market struct {
 	rails    Rails
 	needs    map[string]Need
 	tokens   []Token
+	escrows  []Escrow
 	chains   map[string]money.ChainID
 	payer    common.Address
 	proof    orchestration.VerificationMode
 	patience time.Duration
 	grace    time.Duration
 	maxOpen  int
+	jitter   func(time.Duration) time.Duration
+	newID    func() (policy.PurchaseID, error)
 	log      *zap.Logger
 	metrics  *metrics
 	rows     map[State]Row
@@ -143,11 +157,18 @@ func New(cfg Config) (*Market, error) {
 	}
 	m := &Market{
 		api: cfg.API, sessions: cfg.Sessions, guard: cfg.Guard, ledger: cfg.Ledger, rails: cfg.Rails,
-		needs: make(map[string]Need), tokens: cfg.Tokens, chains: cfg.Chains, payer: cfg.Payer,
+		needs: make(map[string]Need), tokens: cfg.Tokens, escrows: cfg.Escrows, chains: cfg.Chains, payer: cfg.Payer,
 		proof: orDefault(cfg.Proof, orchestration.VerifyRPC), patience: orDefault(cfg.Patience, 65*time.Second),
 		grace: orDefault(cfg.Grace, 20*time.Second), maxOpen: orDefault(cfg.MaxOpen, 1000), log: cfg.Logger,
 		rows: index(), slots: make(chan struct{}, orDefault(cfg.Parallel, 32)),
 		open: make(map[policy.PurchaseID]*purchase), changed: make(chan struct{}),
+	}
+	m.jitter, m.newID = cfg.Jitter, cfg.NewID
+	if m.jitter == nil {
+		m.jitter = anyUpTo
+	}
+	if m.newID == nil {
+		m.newID = uniqueID
 	}
 	if m.log == nil {
 		m.log = zap.NewNop()

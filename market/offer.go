@@ -185,7 +185,8 @@ func (m *Market) checkFunds(ctx context.Context, t terms) (step, error) {
 // exact returns the terms as the guard and the rails take them.
 func (t terms) exact(deadline time.Time) policy.Terms {
 	return policy.Terms{Rail: t.Rail, Chain: t.Chain, Token: t.Token, Symbol: t.Symbol, Decimals: t.Decimals,
-		Payee: t.Payee, Amount: t.Amount, Deadline: deadline}
+		Payee: t.Payee, Amount: t.Amount, Deadline: deadline,
+		Escrow: t.Escrow, Lock: t.Lock, Order: t.Order, RefundFrom: t.RefundFrom}
 }
 
 // askPerson stores the question, bound by its hash to what is shown.

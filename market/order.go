@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
+
 	"github.com/agentd-project/agentd/orchestration"
 	"github.com/agentd-project/agentd/pairing"
 	"github.com/agentd-project/agentd/policy"
@@ -166,6 +168,8 @@ func (t terms) changed(later terms) policy.Reason {
 		return policy.ReasonDecimalsMismatch
 	case t.hasPayee() && t.Payee != later.Payee:
 		return policy.ReasonPayeeMismatch
+	case t.Escrow != common.Address{} && t.Escrow != later.Escrow:
+		return policy.ReasonEscrowUnknown
 	default:
 		return policy.Allowed
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -28,11 +29,17 @@ func (m *Market) beforePaying(ctx context.Context, p *purchase) (step, error) {
 	case orchestration.Classify(err) == orchestration.ActionFixConfiguration: // no platform key: our own records decide
 	case err != nil:
 		return step{}, wait(err)
-	case payment != nil && payment.Status != orchestration.PaymentIntentCreated:
+	case payment != nil && !p.mayPay(payment.Status):
 		return step{event: EventHold, reason: policy.ReasonHeld, detail: "the payment reads " + string(payment.Status)}, nil
 	}
 	p.doc.Committed = true
 	return step{event: EventPay}, nil
+}
+
+// mayPay says whether a payment of this status waits for value. One that is held
+// does if what it is held for is our own authorisation, which died unused.
+func (p *purchase) mayPay(status orchestration.PaymentStatus) bool {
+	return status == orchestration.PaymentIntentCreated || (p.doc.Renewals > 0 && status == orchestration.PaymentHeld)
 }
 
 // pay moves the value. The rail presents again what it has on disk for this
@@ -92,7 +99,8 @@ func (m *Market) submitHeader(ctx context.Context, p *purchase, e payments.Evide
 }
 
 // prove hands the transfer's hash over (POST …/payment-proof): verified by the
-// Market on the chain, or recorded where it has none, after our own check.
+// Market on the chain, or recorded where it has none, after our own check. On the
+// escrow rails it hands over the lock.
 func (m *Market) prove(ctx context.Context, p *purchase) (step, error) {
 	mode, err := m.handProof(ctx, p)
 	if err != nil {
@@ -102,6 +110,9 @@ func (m *Market) prove(ctx context.Context, p *purchase) (step, error) {
 }
 
 func (m *Market) handProof(ctx context.Context, p *purchase) (mode orchestration.VerificationMode, err error) {
+	if policy.IsEscrow(p.doc.Terms.Rail) {
+		return "", m.handLock(ctx, p)
+	}
 	if mode = m.proof; p.doc.Reference != "" {
 		mode = orchestration.VerifyRecorded
 	}
@@ -197,12 +208,27 @@ func (m *Market) askChain(ctx context.Context, p *purchase, cause error) (step, 
 	case err != nil:
 		return step{}, waitFor(policy.ReasonHeld, errors.Join(cause, err))
 	case outcome.Status == payments.NotPaid:
-		return step{event: EventUnpaid, reason: policy.ReasonAuthorizationUnused, detail: cause.Error()}, nil
+		return m.unused(p, cause.Error()), nil
 	case outcome.Status == payments.Paid && p.state() == Paying:
 		return step{event: EventProven, detail: outcome.Ref}, nil
 	default:
 		return step{}, waitFor(policy.ReasonHeld, cause)
 	}
+}
+
+// maxRenewals bounds how often one purchase signs an authorisation again.
+const maxRenewals = 2
+
+// unused decides about an authorisation that is proven dead: nobody used it and
+// nobody can. While there is time the same purchase signs again, under the same
+// nonce; otherwise it has failed.
+func (m *Market) unused(p *purchase, detail string) step {
+	if p.doc.Renewals < maxRenewals && time.Now().Before(p.Deadline) {
+		p.doc.Renewals++
+		p.doc.Committed = false
+		return step{event: EventRenew, reason: policy.ReasonAuthorizationUnused, detail: detail}
+	}
+	return step{event: EventUnpaid, reason: policy.ReasonAuthorizationUnused, detail: detail}
 }
 
 // proofTaken says whether an order in this status has its payment.

@@ -31,7 +31,14 @@ type terms struct {
 	Symbol      string         `json:"symbol,omitempty"`
 	Decimals    uint8          `json:"decimals,omitempty"`
 	Payee       common.Address `json:"payee,omitzero"`
-	Currency    string         `json:"currency,omitempty"`
+	// Escrow receives the value in the payee's stead. With Lock it is a contract,
+	// which keeps the value under Order until it is released or, from RefundFrom
+	// on, taken back.
+	Escrow     common.Address `json:"escrow,omitzero"`
+	Lock       bool           `json:"lock,omitempty"`
+	Order      common.Hash    `json:"escrow_order,omitzero"`
+	RefundFrom time.Time      `json:"refund_from,omitzero"`
+	Currency   string         `json:"currency,omitempty"`
 	// Price is the quoted value; Priced says that the quote named one.
 	Price  money.Value `json:"price"`
 	Priced bool        `json:"priced"`
@@ -46,6 +53,9 @@ func (t terms) free() bool     { return t.Rail == policy.RailNotRequired }
 func (t terms) x402() bool     { return t.Rail == policy.RailX402 }
 func (t terms) hasToken() bool { return t.Token != common.Address{} }
 func (t terms) hasPayee() bool { return t.Payee != common.Address{} }
+
+// receiver is the account that the value goes to.
+func (t terms) receiver() common.Address { return orDefault(t.Escrow, t.Payee) }
 
 // document is what a purchase remembers, stored as JSON with every transition.
 // It holds no credential: an x402 header stays in the ledger's attempts.
@@ -90,6 +100,10 @@ type document struct {
 	Accounted bool `json:"accounted,omitempty"`
 	// PaymentStatus is what the Market last said of the payment.
 	PaymentStatus string `json:"payment_status,omitempty"`
+	// Renewals counts the authorisations that died unused and were signed again.
+	Renewals int `json:"renewals,omitempty"`
+	// ReturnRef is the transaction by which the value came back.
+	ReturnRef string `json:"return_ref,omitempty"`
 	// Spent is what the chain showed.
 	SpentRef string    `json:"spent_ref,omitempty"`
 	SpentAt  time.Time `json:"spent_at,omitzero"`

@@ -158,6 +158,9 @@ func (m *Market) readPayment(t *terms, payment orchestration.PaymentTerms) (poli
 			return policy.ReasonChainUnknown, payment.Chain
 		}
 		t.Chain = chain
+		if policy.IsEscrow(t.Rail) && !slices.ContainsFunc(m.escrows, func(e Escrow) bool { return e.Chain == chain }) {
+			return policy.ReasonEscrowUnknown, "no escrow is listed for " + string(chain)
+		}
 		if payment.TokenAddress != "" || payment.Token != "" {
 			token, known := m.token(chain, payment.TokenAddress, payment.Token)
 			if !known {

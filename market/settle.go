@@ -22,7 +22,18 @@ const chainPoll = 2 * time.Second
 // settle releases what the Market holds and turns the reservation into spend,
 // as the chain shows it.
 func (m *Market) settle(ctx context.Context, p *purchase) (step, error) {
-	if err := m.release(ctx, p); err != nil {
+	var shown *orchestration.ReleaseRequest
+	if p.doc.Terms.Lock {
+		c, err := m.releaseLock(ctx, p)
+		if err != nil {
+			return step{}, err
+		}
+		if c.State == payments.CustodyReturned { // the payee did not want it
+			return m.takeBack(ctx, p, c)
+		}
+		shown = &orchestration.ReleaseRequest{TransactionHash: c.Ref}
+	}
+	if err := m.release(ctx, p, shown); err != nil {
 		return step{}, err
 	}
 	return m.account(ctx, p, step{event: EventSettled}, step{event: EventSettled, reason: policy.ReasonAuthorizationUnused})
@@ -31,7 +42,7 @@ func (m *Market) settle(ctx context.Context, p *purchase) (step, error) {
 // release tells the Market to pay out (POST …/payment/release) whenever the
 // payment waits for that. Without the platform key the payment cannot be read:
 // then the confirmation's own answer is all that is known.
-func (m *Market) release(ctx context.Context, p *purchase) error {
+func (m *Market) release(ctx context.Context, p *purchase, shown *orchestration.ReleaseRequest) error {
 	if p.doc.Terms.free() {
 		return nil
 	}
@@ -48,7 +59,7 @@ func (m *Market) release(ctx context.Context, p *purchase) error {
 		return nil
 	}
 	payment, err := call(ctx, m, func(s pairing.Session) (*orchestration.Payment, error) {
-		return m.api.ReleasePayment(ctx, s.Token, p.OrderID, nil)
+		return m.api.ReleasePayment(ctx, s.Token, p.OrderID, shown)
 	})
 	if err != nil {
 		return wait(err)
@@ -62,7 +73,7 @@ func (m *Market) release(ctx context.Context, p *purchase) error {
 // never will be. Anything else stays reserved and is asked again.
 func (m *Market) account(ctx context.Context, p *purchase, spent, unspent step) (step, error) {
 	t := p.doc.Terms
-	settlement := ledger.Settlement{Purchase: p.ID, Rail: t.Rail, Chain: t.Chain, Token: t.Token, Payee: t.Payee, Amount: t.Amount, At: time.Now().UTC()}
+	settlement := ledger.Settlement{Purchase: p.ID, Rail: t.Rail, Chain: t.Chain, Token: t.Token, Payee: t.receiver(), Amount: t.Amount, At: time.Now().UTC()}
 	switch rail, pays := m.rails.Rail(t.Rail); {
 	case t.free():
 		settlement = ledger.Settlement{Purchase: p.ID, Rail: t.Rail, At: settlement.At}
@@ -122,28 +133,4 @@ func (m *Market) commitRelease(ctx context.Context, p *purchase, s step) (step, 
 	}
 	s.committed = mv
 	return s, nil
-}
-
-// followDispute first brings the ledger in line with the chain and then waits
-// for the Market to close the dispute.
-func (m *Market) followDispute(ctx context.Context, p *purchase) (step, error) {
-	if !p.doc.Accounted {
-		return m.account(ctx, p, step{event: EventAccounted, reason: p.Reason}, step{event: EventUnpaid, reason: policy.ReasonAuthorizationUnused})
-	}
-	payment, err := m.api.GetPayment(ctx, p.OrderID)
-	if err != nil {
-		return step{}, wait(err)
-	}
-	if payment == nil {
-		return step{}, &waitError{reason: policy.ReasonDisputed, pause: disputePoll}
-	}
-	p.doc.PaymentStatus = string(payment.Status)
-	switch payment.Status {
-	case orchestration.PaymentReleased:
-		return step{event: EventSettled, reason: policy.ReasonDisputed}, nil
-	case orchestration.PaymentRefunded:
-		return step{event: EventRefunded, reason: policy.ReasonRefunded}, nil
-	default:
-		return step{}, &waitError{reason: policy.ReasonDisputed, pause: disputePoll}
-	}
 }

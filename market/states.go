@@ -21,6 +21,8 @@ const (
 	Delivered State = "delivered"
 	Rejecting State = "rejecting"
 	Confirmed State = "confirmed"
+	// Reclaiming is a lock whose time has passed without a usable delivery.
+	Reclaiming State = "reclaiming"
 
 	AwaitingApproval State = "awaiting_approval"
 	HandedOff        State = "handed_off"
@@ -92,6 +94,8 @@ const (
 	EventAccounted  Event = "accounted"   // the ledger has the value; the dispute goes on
 	EventSettled    Event = "settled"     // value and ledger agree: over
 	EventRefunded   Event = "refunded"    // the value came back
+	EventRenew      Event = "renew"       // the authorisation died unused: it may be signed again
+	EventExpired    Event = "expired"     // the lock's time has passed: take the value back
 	EventHold       Event = "hold"        // only a person can go on
 	EventReference  Event = "reference"   // a person paid by other means and says how
 	EventDeadline   Event = "deadline"    // unpaid and out of time
