@@ -4,9 +4,6 @@ package sandbox
 
 import (
 	"encoding/json"
-	"fmt"
-
-	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/agentd-project/agentd/money"
 )
@@ -36,8 +33,9 @@ func DefaultServices() []Service {
 		offer("network.partner-console", "stream", 70_000, "xvv42", "mpp").
 			with("record", `{"note":"channel 1"}`, "note", "recordId at"),
 	}
+	sellers := defaultSellers(len(services))
 	for i := range services {
-		services[i].Payee = common.HexToAddress(fmt.Sprintf("0x5E11E40000000000000000000000000000%06x", i+1))
+		services[i].Payee = sellers[i].address
 	}
 	return services
 }

@@ -29,6 +29,7 @@ type Info struct {
 	TokenVersion   string        `json:"tokenVersion"`
 	TokenDecimals  int           `json:"tokenDecimals"`
 	Escrow         string        `json:"escrow"`
+	EscrowKeeper   string        `json:"escrowKeeper"`
 	Strict         bool          `json:"strict"`
 	SessionSeconds int           `json:"sessionSeconds"`
 	Services       []ServiceInfo `json:"services"`
@@ -68,6 +69,7 @@ func (m *Market) Info() Info {
 	}
 	info.RPCURL, info.ChainID, info.Chain = m.chain.RPCURL(), m.chain.ID(), m.chain.CAIP2()
 	info.Token, info.Escrow = m.chain.Token().Hex(), m.chain.Escrow().Hex()
+	info.EscrowKeeper = m.keeper().Hex()
 	info.TokenSymbol, info.TokenVersion, info.TokenDecimals = chain.TokenName, chain.TokenVersion, chain.TokenDecimals
 	info.Strict, info.SessionSeconds = m.opt.Strict, int(m.opt.SessionTTL.Seconds())
 	for _, s := range m.services.all() {

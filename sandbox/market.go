@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/ethereum/go-ethereum/common"
 )
 
 // Market is one local Machine Market with all its state. Its methods are safe for concurrent use.
@@ -19,6 +21,7 @@ type Market struct {
 	stopped chan struct{}
 	stop    sync.Once
 	tasks   sync.WaitGroup // settlements that come later than their execute
+	sending sync.Mutex     // one transaction of the owner's or a seller's at a time
 
 	mux     *http.ServeMux
 	control *http.ServeMux
@@ -42,6 +45,7 @@ type Market struct {
 	orders     table[*order]
 	policies   table[*policy]
 	audit      []auditEvent
+	sellers    map[common.Address]seller
 	hashes     map[string]string // transaction hash or authorisation nonce -> order that it pays
 }
 
@@ -80,6 +84,9 @@ func New(opt Options) (*Market, error) {
 	}
 	m.journal = &journal{out: opt.Journal, now: opt.Now}
 	tag := make([]byte, 2)
+	if m.sellers, err = sellersOf(opt.SellerKeys); err != nil {
+		return nil, err
+	}
 	if _, err := io.ReadFull(opt.Random, m.signKey); err != nil {
 		return nil, fmt.Errorf("sandbox: token key: %w", err)
 	}

@@ -20,10 +20,11 @@ import (
 
 // What a sandbox uses where its options say nothing. The keys are published here: they guard nothing.
 const (
-	DefaultAPIKey   = "sandbox-platform-key"
-	DefaultOwnerKey = "0x1111111111111111111111111111111111111111111111111111111111111111"
-	DefaultAgentKey = "0x2222222222222222222222222222222222222222222222222222222222222222"
-	DefaultIdentity = 184467
+	DefaultAPIKey    = "sandbox-platform-key"
+	DefaultOwnerKey  = "0x1111111111111111111111111111111111111111111111111111111111111111"
+	DefaultAgentKey  = "0x2222222222222222222222222222222222222222222222222222222222222222"
+	DefaultKeeperKey = "0x4444444444444444444444444444444444444444444444444444444444444444"
+	DefaultIdentity  = 184467
 
 	DefaultSessionTTL   = time.Hour
 	DefaultQuoteTTL     = 5 * time.Minute
@@ -69,12 +70,14 @@ type Options struct {
 	// Chain settles and proves payments.
 	Chain Chain
 	// Strict makes the Market as demanding as the newest server may be: the platform key on pairing calls too, no JSON content
-	// type without a body, no address form of an identity.
+	// type without a body, no address form of an identity, and the chain asked about every escrow.
 	Strict bool
 	// OpenPlatform lets platform calls pass without a key.
 	OpenPlatform bool
 	// APIKey, OwnerKey and AgentKey are the Default keys where empty. The private keys are hex; the Market needs them for Info.
 	APIKey, OwnerKey, AgentKey string
+	// SellerKeys are private keys in hex of payees, beside those of DefaultServices, so that these sellers can pay back.
+	SellerKeys []string
 	// Identities is one identity, DefaultIdentity, controlled by the owner, where empty.
 	Identities []Identity
 	// Services are DefaultServices where nil.

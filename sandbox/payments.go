@@ -28,6 +28,7 @@ type payment struct {
 	offer                          *x402Entry // what an x402 authorisation must satisfy
 	paid                           x402Payment
 	reference                      string // what was proved with: the hash or the header
+	locked                         bool   // the chain shows a lock in the escrow contract
 }
 
 type railRecord struct {
@@ -168,7 +169,7 @@ func (m *Market) railOf(o *order, asked railRecord) (railRecord, error) {
 	r.Chain, r.Token, r.TokenAddress = m.chain.CAIP2(), tokenSymbol, m.chain.Token().Hex()
 	r.PayeeAddress, r.WalletAddress = o.service.Payee.Hex(), o.terms.WalletAddress
 	if isEscrow(r.Type) {
-		r.EscrowAddress = m.chain.Escrow().Hex()
+		r.EscrowAddress = m.escrowOf(o.service).Hex()
 	}
 	return r, nil
 }
@@ -209,44 +210,6 @@ func (m *Market) paymentOf(c *call, find func(*call) (*order, error)) (*order, e
 
 var transactionHash = regexp.MustCompile(`^0x[0-9a-fA-F]{64}$`)
 
-func (m *Market) lockEscrow(c *call) (answer, error) {
-	o, err := m.paymentOf(c, m.openOrder)
-	if err != nil {
-		return answer{}, err
-	}
-	var body struct {
-		TransactionHash string `json:"transactionHash"`
-		Chain           string `json:"chain"`
-		EscrowAddress   string `json:"escrowAddress"`
-	}
-	if err := c.decode(&body); err != nil {
-		return answer{}, err
-	}
-	if err := blank([2]string{"transactionHash", body.TransactionHash}, [2]string{"chain", body.Chain},
-		[2]string{"escrowAddress", body.EscrowAddress}); err != nil {
-		return answer{}, err
-	}
-	p := o.payment
-	escrow, err := parseAddress("escrowAddress", body.EscrowAddress)
-	switch {
-	case err != nil:
-		return answer{}, err
-	case !isEscrow(p.rail.Type):
-		return answer{}, invalid("rail %s has no escrow", p.rail.Type)
-	case escrow != m.chain.Escrow() || normalChain(body.Chain) != p.rail.Chain:
-		return answer{}, invalid("chain and escrowAddress are not those of the payment")
-	case !transactionHash.MatchString(body.TransactionHash):
-		return answer{}, invalid("transactionHash must be 0x and 64 hex digits")
-	}
-	fresh, err := m.freshProof(o, hashKey(body.TransactionHash))
-	if err != nil || !fresh {
-		return answer{http.StatusOK, item[paymentRecord]{p.record()}}, err
-	}
-	m.hold(o, hashKey(body.TransactionHash), &proofRecord{Chain: p.rail.Chain, Token: p.rail.Token, TransactionHash: body.TransactionHash,
-		PayerAddress: p.rail.PayerAddress, VerifiedAt: stamp(m.now()), VerificationMode: "recorded", Metadata: map[string]any{}})
-	return okItem(p.record())
-}
-
 // freshProof says whether a proof is new to an order that waits for one. The same proof again is not; any other is refused.
 func (m *Market) freshProof(o *order, reference string) (bool, error) {
 	p := o.payment
@@ -260,41 +223,6 @@ func (m *Market) freshProof(o *order, reference string) (bool, error) {
 		return false, invalid("this proof already pays another order")
 	}
 	return true, nil
-}
-
-func (m *Market) releasePayment(c *call) (answer, error) {
-	var body struct {
-		TransactionHash *string `json:"transactionHash"`
-		Notes           *string `json:"notes"`
-	}
-	return m.finish(c, &body, "released", "release_pending")
-}
-
-func (m *Market) refundPayment(c *call) (answer, error) {
-	var body struct {
-		TransactionHash *string `json:"transactionHash"`
-		Reason          *string `json:"reason"`
-	}
-	return m.finish(c, &body, "refunded", "held", "release_pending", "frozen")
-}
-
-// finish ends a payment that is in one of the given states.
-func (m *Market) finish(c *call, body any, status string, from ...string) (answer, error) {
-	if err := c.decode(body); err != nil {
-		return answer{}, err
-	}
-	o, err := m.paymentOf(c, m.orderOf)
-	if err != nil {
-		return answer{}, err
-	}
-	if o.pairingID != c.pairing.id {
-		return answer{}, refuse(codePairingRequired, "the order belongs to another pairing")
-	}
-	if !slices.Contains(from, o.payment.status) {
-		return answer{}, conflict("a payment that is %s cannot be %s", o.payment.status, status)
-	}
-	m.move(o, status)
-	return okItem(o.payment.record())
 }
 
 // marshalable keeps a client's metadata as it came.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/crypto"
 
 	"github.com/agentd-project/agentd/money"
 	"github.com/agentd-project/agentd/sandbox/chain"
@@ -127,11 +126,8 @@ func (m *Market) proveTransfer(c *call, o *order, body proofBody) error {
 
 // verifyTransfer looks the transaction up and finds in it the Transfer that the proof and the payment speak of.
 func (m *Market) verifyTransfer(c *call, p *payment, body proofBody) error {
-	switch {
-	case m.conditions.NoRPC || p.rail.Chain == "":
+	if m.conditions.NoRPC || p.rail.Chain == "" {
 		return refuse(codeRPCRequired, "no RPC is configured for this payment's chain")
-	case m.conditions.RPCDown:
-		return refuse(codeRPCError, "the RPC failed")
 	}
 	payer, err := parseAddress("payerAddress", body.PayerAddress)
 	if err != nil {
@@ -148,15 +144,10 @@ func (m *Market) verifyTransfer(c *call, p *payment, body proofBody) error {
 	if err != nil {
 		return err
 	}
-	var receipt *types.Receipt
-	m.outside(func() { receipt, err = m.chain.Receipt(c.ctx, common.HexToHash(body.TransactionHash)) })
+	receipt, err := m.minedReceipt(c, common.HexToHash(body.TransactionHash))
 	switch {
 	case err != nil:
-		return refuse(codeRPCError, "the RPC failed")
-	case receipt == nil:
-		return refuse(codeNotMined, "the transaction has no receipt")
-	case receipt.Status != types.ReceiptStatusSuccessful:
-		return refuse(codeTxFailed, "the transaction failed")
+		return err
 	case !transfers(receipt.Logs, m.chain.Token(), payer, payee, raw.Big()):
 		return refuse(codeTransferNotFound, "the transaction holds no such transfer")
 	case raw.Cmp(p.due) != 0:
@@ -183,10 +174,8 @@ func (b proofBody) baseUnits() (money.Amount, error) {
 
 // transfers says whether the logs hold one ERC-20 Transfer of exactly this kind.
 func transfers(logs []*types.Log, token, from, to common.Address, value *big.Int) bool {
-	topic := crypto.Keccak256Hash([]byte("Transfer(address,address,uint256)"))
 	for _, l := range logs {
-		if l.Address == token && len(l.Topics) == 3 && l.Topics[0] == topic && common.BytesToAddress(l.Topics[1].Bytes()) == from &&
-			common.BytesToAddress(l.Topics[2].Bytes()) == to && new(big.Int).SetBytes(l.Data).Cmp(value) == 0 {
+		if moved, ok := readTransfer(l, token); ok && moved.from == from && moved.to == to && moved.value.Cmp(value) == 0 {
 			return true
 		}
 	}

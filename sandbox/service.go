@@ -34,6 +34,12 @@ const (
 	SettleNever     = "never"
 )
 
+// Which escrow a buyer on an escrow rail is told.
+const (
+	EscrowContract = "contract" // the contract on the chain; the default
+	EscrowKeeper   = "keeper"   // the address of a keeper, who takes plain transfers
+)
+
 // Service is one offer with the knobs of its provider. All of it may be changed while the Market runs.
 type Service struct {
 	ID            string   `json:"id"`
@@ -78,6 +84,8 @@ type Service struct {
 	// Settle is one of the Settle constants, "" is SettleAtExecute.
 	Settle        string `json:"settle,omitempty"`
 	SettleDelayMS int    `json:"settleDelayMs,omitempty"`
+	// Escrow is one of the Escrow constants, "" is EscrowContract.
+	Escrow string `json:"escrow,omitempty"`
 	// MaxTimeoutSeconds is how long an x402 authorisation must live, default 300.
 	MaxTimeoutSeconds int `json:"maxTimeoutSeconds,omitempty"`
 }
@@ -136,6 +144,9 @@ func (s *Service) check() error {
 	}
 	if !slices.Contains([]string{SettleAtExecute, SettleLater, SettleNever}, s.Settle) {
 		return fmt.Errorf("unknown settle %q", s.Settle)
+	}
+	if !slices.Contains([]string{"", EscrowContract, EscrowKeeper}, s.Escrow) {
+		return fmt.Errorf("unknown escrow %q", s.Escrow)
 	}
 	if s.LatencyMS < 0 || s.SettleDelayMS < 0 || !json.Valid([]byte(s.Score)) {
 		return errors.New("latencyMs and settleDelayMs are not negative, score is a number")
