@@ -69,13 +69,13 @@ func (m *Market) Buy(ctx context.Context, o Order) (policy.PurchaseID, error) {
 	if o.HasMaxPrice && (!need.HasMaxPrice || o.MaxPrice < need.MaxPrice) {
 		need.MaxPrice, need.HasMaxPrice = o.MaxPrice, true
 	}
-	id, err := uuid.NewV7()
+	id, err := m.newID()
 	if err != nil {
 		return "", fmt.Errorf("purchase id: %w", err)
 	}
 	now := time.Now().UTC()
 	p := &purchase{doc: document{Need: need}, wake: make(chan struct{}, 1)}
-	p.Purchase = ledger.Purchase{ID: policy.PurchaseID(id.String()), Need: need.Name, State: string(Planned), Created: now, Deadline: now.Add(need.Deadline)}
+	p.Purchase = ledger.Purchase{ID: id, Need: need.Name, State: string(Planned), Created: now, Deadline: now.Add(need.Deadline)}
 	if p.Doc, err = json.Marshal(&p.doc); err != nil {
 		return "", fmt.Errorf("purchase %s: %w", p.ID, err)
 	}
@@ -85,6 +85,12 @@ func (m *Market) Buy(ctx context.Context, o Order) (policy.PurchaseID, error) {
 	stored := p.ID // from here on the worker may replace the record
 	m.start(p)
 	return stored, nil
+}
+
+// uniqueID is the default of Config.NewID.
+func uniqueID() (policy.PurchaseID, error) {
+	id, err := uuid.NewV7()
+	return policy.PurchaseID(id.String()), err
 }
 
 // Wait returns the purchase as soon as it is final or waits for somebody, or
