@@ -38,6 +38,7 @@ func (m *Market) controlRoutes() *http.ServeMux {
 	mux.HandleFunc("POST /identities/{number}", m.controlIdentity)
 	mux.HandleFunc("GET /services", m.controlServices)
 	mux.HandleFunc("POST /services/{id}", m.controlService)
+	m.controlRPC(mux)
 	mux.HandleFunc("POST /orders/{id}/resolve", m.controlResolve)
 	return mux
 }

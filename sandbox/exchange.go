@@ -87,7 +87,7 @@ func (m *Market) serve(op operation) http.Handler {
 		began := m.now()
 		out, body := m.attempt(w, r, op, f)
 		m.journal.exchange(op.name, r, body, out, f.Kind, m.now().Sub(began))
-		m.deliver(w, out, f)
+		deliver(w, out, f)
 	})
 }
 
@@ -113,6 +113,9 @@ func (m *Market) attempt(w http.ResponseWriter, r *http.Request, op operation, f
 		m.pause(time.Duration(f.DelayMS) * time.Millisecond)
 	}
 	c := &call{ctx: context.WithoutCancel(r.Context()), r: r, query: r.URL.Query(), body: body}
+	if f.Kind == FaultTwice {
+		_, _ = m.perform(op, c) // its answer is the one that the network lost
+	}
 	result, err := m.perform(op, c)
 	out := m.encode(op.name, result, err)
 	switch f.Kind {
@@ -163,7 +166,7 @@ func (m *Market) encode(op string, result answer, err error) reply {
 }
 
 // deliver writes the reply, or what the fault leaves of it.
-func (m *Market) deliver(w http.ResponseWriter, out reply, f Fault) {
+func deliver(w http.ResponseWriter, out reply, f Fault) {
 	switch f.Kind {
 	case FaultRefuse:
 		reset(w)

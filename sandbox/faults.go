@@ -34,6 +34,7 @@ const (
 	FaultEmpty       FaultKind = "empty"        // 200 with nothing
 	FaultHuge        FaultKind = "huge"         // 200 with 11 MiB of JSON
 	FaultBody        FaultKind = "body"         // 200 with Body as it is
+	FaultTwice       FaultKind = "twice"        // processed twice, as a network that repeats a request does; the second answer leaves
 )
 
 // Fault is one order to misbehave.
@@ -69,52 +70,63 @@ type faults struct {
 
 // Inject adds a fault and returns its id.
 func (m *Market) Inject(f Fault) (int, error) {
-	if !slices.Contains(faultKinds(), f.Kind) {
+	if !slices.Contains(FaultKinds(), f.Kind) {
 		return 0, fmt.Errorf("sandbox: unknown fault kind %q", f.Kind)
 	}
 	if f.Operation != "*" && !slices.ContainsFunc(operations(), func(op operation) bool { return op.name == f.Operation }) {
 		return 0, fmt.Errorf("sandbox: unknown operation %q", f.Operation)
 	}
-	if f.Nth < 0 || f.Times < 0 || f.DelayMS < 0 {
-		return 0, errors.New("sandbox: a fault's nth, times and delayMs are not negative")
-	}
-	m.faults.mu.Lock()
-	defer m.faults.mu.Unlock()
-	m.faults.last++
-	f.ID, f.seen = m.faults.last, 0
-	m.faults.orders = append(m.faults.orders, &f)
-	return f.ID, nil
+	return m.faults.inject(f)
 }
 
-func faultKinds() []FaultKind {
+// FaultKinds returns what can go wrong with a call of the Market.
+func FaultKinds() []FaultKind {
 	return []FaultKind{FaultRefuse, FaultDropBefore, FaultDropAfter, FaultDelay, FaultDelayBefore, FaultStatus, FaultStatusAfter,
-		FaultRateLimit, FaultTruncate, FaultNotJSON, FaultEmpty, FaultHuge, FaultBody}
+		FaultRateLimit, FaultTruncate, FaultNotJSON, FaultEmpty, FaultHuge, FaultBody, FaultTwice}
 }
 
 // Faults returns the orders that stand.
-func (m *Market) Faults() []Fault {
-	m.faults.mu.Lock()
-	defer m.faults.mu.Unlock()
-	out := make([]Fault, 0, len(m.faults.orders))
-	for _, f := range m.faults.orders {
+func (m *Market) Faults() []Fault { return m.faults.standing() }
+
+// ClearFaults withdraws the fault with the id, or all with 0.
+func (m *Market) ClearFaults(id int) { m.faults.clear(id) }
+
+// OnExchange asks decide before each call what to do wrong; n counts the calls of the operation from 1. The zero Fault is none. It
+// goes before injected faults; nil takes it away.
+func (m *Market) OnExchange(decide func(op string, n int) Fault) { m.faults.onExchange(decide) }
+
+func (s *faults) inject(f Fault) (int, error) {
+	if f.Nth < 0 || f.Times < 0 || f.DelayMS < 0 {
+		return 0, errors.New("sandbox: a fault's nth, times and delayMs are not negative")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	f.ID, f.seen = s.last, 0
+	s.orders = append(s.orders, &f)
+	return f.ID, nil
+}
+
+func (s *faults) standing() []Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]Fault, 0, len(s.orders))
+	for _, f := range s.orders {
 		out = append(out, *f)
 	}
 	return out
 }
 
-// ClearFaults withdraws the fault with the id, or all with 0.
-func (m *Market) ClearFaults(id int) {
-	m.faults.mu.Lock()
-	defer m.faults.mu.Unlock()
-	m.faults.orders = slices.DeleteFunc(m.faults.orders, func(f *Fault) bool { return id == 0 || f.ID == id })
+func (s *faults) clear(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.orders = slices.DeleteFunc(s.orders, func(f *Fault) bool { return id == 0 || f.ID == id })
 }
 
-// OnExchange asks decide before each call what to do wrong; n counts the calls of the operation from 1. The zero Fault is none. It
-// goes before injected faults; nil takes it away.
-func (m *Market) OnExchange(decide func(op string, n int) Fault) {
-	m.faults.mu.Lock()
-	defer m.faults.mu.Unlock()
-	m.faults.exchange = decide
+func (s *faults) onExchange(decide func(op string, n int) Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exchange = decide
 }
 
 // Mutate lets edit change every JSON reply, errors too, before it is sent. Numbers are json.Number; nil takes it away.

@@ -69,6 +69,8 @@ type Identity struct {
 type Options struct {
 	// Chain settles and proves payments.
 	Chain Chain
+	// RPC stands in front of the chain's endpoint, if the Market's control port is to make that fail too.
+	RPC *RPC
 	// Strict makes the Market as demanding as the newest server may be: the platform key on pairing calls too, no JSON content
 	// type without a body, no address form of an identity, and the chain asked about every escrow.
 	Strict bool

@@ -29,7 +29,11 @@ func startLocal(ctx context.Context, options sandbox.Options, ahead time.Duratio
 		return nil, err
 	}
 	l := &local{ended: make(chan error, 1)}
-	if l.chain, err = chain.NewSimulated(chain.Config{Accounts: accounts, MaxAhead: ahead}); err != nil {
+	setup := chain.Config{Accounts: accounts, MaxAhead: ahead}
+	if options.RPC != nil {
+		setup.Wrap = options.RPC.Wrap
+	}
+	if l.chain, err = chain.NewSimulated(setup); err != nil {
 		return nil, fmt.Errorf("start the chain: %w", err)
 	}
 	options.Chain, options.Strict = l.chain, true

@@ -49,7 +49,8 @@ func (s *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	evm, err := chain.NewSimulated(chain.Config{HTTPPort: s.RPCPort, Accounts: accounts, BlockTime: s.BlockTime})
+	rpc := sandbox.NewRPC()
+	evm, err := chain.NewSimulated(chain.Config{HTTPPort: s.RPCPort, Accounts: accounts, BlockTime: s.BlockTime, Wrap: rpc.Wrap})
 	if err != nil {
 		return fmt.Errorf("start the chain: %w", err)
 	}
@@ -58,6 +59,7 @@ func (s *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
+	options.RPC = rpc
 	market, err := sandbox.New(options)
 	if err != nil {
 		return err
