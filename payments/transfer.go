@@ -38,7 +38,7 @@ func (t *transfer) Ready(ctx context.Context, terms policy.Terms) error {
 		// The payee is not known yet; a transfer to ourselves costs about the same.
 		to = t.held.signer
 	}
-	return asRefusal(sender.Ready(ctx, terms.Token, to, terms.Amount))
+	return asRefusal(sender.Ready(ctx, evm.AttemptTransfer, terms.Token, to, terms.Amount))
 }
 
 // Pay implements [Rail].
@@ -50,7 +50,7 @@ func (t *transfer) Pay(ctx context.Context, g policy.Grant, job Job) (Evidence, 
 	if err != nil {
 		return Evidence{}, t.unlessSigned(ctx, job.Purchase, err)
 	}
-	r, err := sender.Transfer(ctx, g)
+	r, err := sender.Send(ctx, g, evm.Call{Kind: evm.AttemptTransfer})
 	if err != nil {
 		return Evidence{}, asRefusal(err)
 	}
@@ -89,7 +89,7 @@ func (t *transfer) Check(ctx context.Context, id policy.PurchaseID) (Outcome, er
 		if sender == nil {
 			return Outcome{Status: Unknown}, fmt.Errorf("transfer %s is on %s, which is not configured", a.Hash, a.Chain)
 		}
-		return outcomeOf(sender.Look(ctx, id))
+		return outcomeOf(sender.Look(ctx, id, evm.Call{Kind: evm.AttemptTransfer}))
 	}
 	return Outcome{Status: NotPaid}, nil
 }
@@ -103,6 +103,8 @@ func outcomeOf(standing evm.Standing, r evm.Receipt, err error) (Outcome, error)
 		return Outcome{Status: Paid, Ref: r.Tx.Hex(), At: r.At, Block: r.Block}, nil
 	case evm.StandingReverted:
 		return Outcome{Status: NotPaid, Reason: policy.ReasonTransferReverted}, nil
+	case evm.StandingCancelled:
+		return Outcome{Status: NotPaid, Reason: policy.ReasonCancelled}, nil
 	case evm.StandingNone:
 		return Outcome{Status: NotPaid}, nil
 	default:
@@ -119,6 +121,7 @@ var refusals = []struct {
 	{evm.ErrFeeCeiling, policy.ReasonFeeCeiling},
 	{evm.ErrGasBudget, policy.ReasonGasBudget},
 	{evm.ErrGasBalance, policy.ReasonInsufficientGas},
+	{evm.ErrCancelled, policy.ReasonCancelled},
 	{evm.ErrLate, policy.ReasonDeadlinePassed},
 }
 

@@ -103,10 +103,14 @@ func TestReasonsAreOneClosedSet(t *testing.T) {
 var mayCall = map[string][]string{
 	"Grant":                   {"market"},
 	"Regrant":                 {"market"},
-	"SignTransfer":            {"payments", "payments/evm"},
+	"SignTransfer":            {"payments/evm"},
+	"SignApprove":             {"payments/evm"},
+	"SignLock":                {"payments/evm"},
+	"SignRelease":             {"payments/evm"},
+	"SignRefund":              {"payments/evm"},
 	"SignAuthorization":       {"payments", "payments/evm"},
 	"SignCancelAuthorization": {"payments", "payments/evm"},
-	"SignCancel":              {"payments", "payments/evm"},
+	"SignCancel":              {"payments/evm"},
 	"SignChallenge":           {"pairing", "agent"},
 }
 

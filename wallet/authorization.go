@@ -74,7 +74,7 @@ func (a *Authorization) digest() common.Hash {
 // at or before the grant's deadline. The signature is r, s, v with v 27 or 28.
 // It fails with [ErrNoGrant] or a [*GrantError].
 func (w *Wallet) SignAuthorization(g policy.Grant, a Authorization) ([65]byte, error) {
-	err := compare(g, moves{kind: policy.KindAuthorization, chainID: a.ChainID, token: a.Token, payee: a.To, amount: a.Value})
+	err := compare(g, moves{kinds: []policy.Kind{policy.KindAuthorization}, chainID: a.ChainID, token: a.Token, receiver: a.To, amount: a.Value})
 	if err != nil {
 		return [65]byte{}, err
 	}

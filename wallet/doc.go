@@ -6,12 +6,16 @@
 // [Load] opens a keystore v3 file and [FromPrivateKey] a key in hexadecimal;
 // [New] and [Import] write keystore files. [CheckChallenge] turns the Market's
 // reply into a [Challenge], the only thing that [Wallet.SignChallenge] takes.
-// [Wallet.SignTransfer] and [Wallet.SignAuthorization] need a
-// [policy.Grant].
+// [Wallet.SignTransfer], [Wallet.SignAuthorization], [Wallet.SignApprove],
+// [Wallet.SignLock], [Wallet.SignRelease] and [Wallet.SignRefund] need a
+// [policy.Grant]. [Wallet.SignCancel] takes a nonce and moves nothing.
+// [ParseEscrowABI] reads the interface of an escrow contract.
 //
 // Invariants: there is no function that signs given bytes; the zero Challenge
 // and the zero Grant are refused; what moves value equals its Grant in chain,
-// token, payee and amount; neither key nor passphrase is in an error, in a
+// token, receiver and amount; no allowance is signed but that of a granted lock,
+// of exactly its amount; of an escrow contract's methods every argument is known
+// and is the Grant's; neither key nor passphrase is in an error, in a
 // printed Wallet or in its JSON.
 //
 // It does no network traffic, keeps no nonce and does not decide whether

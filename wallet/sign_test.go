@@ -184,7 +184,7 @@ func transferTerms() policy.Terms {
 
 func transfer() wallet.Transfer {
 	return wallet.Transfer{
-		ChainID: 84532, Nonce: 7, Gas: 65000, TipCap: money.FromUint64(1e9), FeeCap: money.FromUint64(3e9),
+		Gas:   wallet.Gas{ChainID: 84532, Nonce: 7, Gas: 65000, TipCap: money.FromUint64(1e9), FeeCap: money.FromUint64(3e9)},
 		Token: usdc, To: payee, Amount: money.FromUint64(10000),
 	}
 }
@@ -221,11 +221,11 @@ func TestTransferMustEqualTheGrant(t *testing.T) {
 		change func(*wallet.Transfer)
 		field  string
 	}{
-		{"chain", func(a *wallet.Transfer) { a.ChainID = 1 }, "chain"},
+		{"chain", func(a *wallet.Transfer) { a.Gas.ChainID = 1 }, "chain"},
 		{"token", func(a *wallet.Transfer) { a.Token = other }, "token"},
 		{"payee", func(a *wallet.Transfer) { a.To = other }, "payee"},
 		{"amount", func(a *wallet.Transfer) { a.Amount = money.FromUint64(10001) }, "amount"},
-		{"tip above the cap", func(a *wallet.Transfer) { a.TipCap = money.FromUint64(3e9 + 1) }, "fee"},
+		{"tip above the cap", func(a *wallet.Transfer) { a.Gas.TipCap = money.FromUint64(3e9 + 1) }, "fee"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

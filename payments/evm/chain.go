@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/common"
-	"github.com/ethereum/go-ethereum/core/types"
+	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/ethclient"
 	"github.com/ethereum/go-ethereum/rpc"
 
@@ -36,6 +37,8 @@ type Head struct {
 	Time   time.Time
 	// BaseFee is in wei per gas.
 	BaseFee money.Amount
+	// Hash names the block; it is not computed, but the endpoint's word.
+	Hash common.Hash
 }
 
 // Dial makes a chain of its configuration. It does no network traffic; see
@@ -183,24 +186,41 @@ func (c *Chain) Heads(ctx context.Context) (final, head Head, err error) {
 	return final, head, nil
 }
 
+// header reads a block, nil for the newest. Its hash is the endpoint's word: not
+// every chain hashes a header as Ethereum does.
 func (c *Chain) header(ctx context.Context, number *big.Int) (Head, error) {
-	var h *types.Header
-	err := c.do(ctx, "eth_getBlockByNumber", func(ctx context.Context, e *ethclient.Client) (err error) {
-		h, err = e.HeaderByNumber(ctx, number)
+	tag := "latest"
+	if number != nil {
+		tag = rpc.BlockNumber(number.Int64()).String()
+		if number.Sign() >= 0 {
+			tag = hexutil.EncodeBig(number)
+		}
+	}
+	var h *struct {
+		Number  *hexutil.Big   `json:"number"`
+		Hash    common.Hash    `json:"hash"`
+		Time    hexutil.Uint64 `json:"timestamp"`
+		BaseFee *hexutil.Big   `json:"baseFeePerGas"`
+	}
+	err := c.do(ctx, "eth_getBlockByNumber", func(ctx context.Context, e *ethclient.Client) error {
+		err := e.Client().CallContext(ctx, &h, "eth_getBlockByNumber", tag, false)
+		if err == nil && h == nil {
+			err = ethereum.NotFound
+		}
 		return err
 	})
 	if err != nil {
 		return Head{}, err
 	}
-	fee, err := money.FromBig(h.BaseFee)
-	if err != nil || !h.Number.IsUint64() || h.Time > 1<<40 {
+	fee, err := money.FromBig(h.BaseFee.ToInt())
+	if err != nil || h.Number == nil || !h.Number.ToInt().IsUint64() || h.Hash == (common.Hash{}) || h.Time > 1<<40 {
 		return Head{}, &Error{Action: ActionReport, Method: "eth_getBlockByNumber", Cause: errors.New("impossible block")}
 	}
 	at := int64(h.Time) //nolint:gosec // bounded above
 	if number == nil {
 		c.sawTime(at)
 	}
-	return Head{Number: h.Number.Uint64(), Time: time.Unix(at, 0).UTC(), BaseFee: fee}, nil
+	return Head{Number: h.Number.ToInt().Uint64(), Time: time.Unix(at, 0).UTC(), BaseFee: fee, Hash: h.Hash}, nil
 }
 
 func (c *Chain) sawTime(at int64) {

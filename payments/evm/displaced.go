@@ -13,54 +13,37 @@ import (
 	"github.com/ethereum/go-ethereum/common/hexutil"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
-
-	"github.com/agentd-project/agentd/ledger"
 )
 
 // errDisplaced says that a final block holds another transaction under the nonce
 // of stored bytes, which are recorded as dead.
 var errDisplaced = errors.New("nonce was taken by another transaction")
 
-// decidedError is an error that ends the wait for a transfer: the chain has
-// decided.
-type decidedError struct{ error }
-
-// Unwrap returns the cause.
-func (e *decidedError) Unwrap() error { return e.error }
-
-func decided(err error) bool {
-	var (
-		d *decidedError
-		f *storeError
-	)
-	return errors.As(err, &d) || errors.As(err, &f)
-}
-
 // displaced proves, if it can, that another transaction took the nonce of stored
 // bytes: by that transaction itself, in a final block, signed by our key. A
 // count of transactions alone is an endpoint's word, and on its word nothing is
 // signed a second time. Without proof it returns nil and the wait goes on.
-func (s *Sender) displaced(ctx context.Context, p *pending) error {
+func (s *Sender) displaced(ctx context.Context, f *flight) error {
 	final, err := s.chain.FinalHead(ctx)
 	if err != nil {
 		return undecided(err)
 	}
-	block, found, err := s.chain.blockOfNonce(ctx, p.Signer, p.tx.Nonce(), final.Number)
+	block, found, err := s.chain.blockOfNonce(ctx, s.wallet.Address(), f.nonce, final.Number)
 	if err != nil || !found {
 		return undecided(err)
 	}
-	other, err := s.chain.transactionIn(ctx, block, p.Signer, p.tx.Nonce())
+	other, err := s.chain.transactionIn(ctx, block, s.wallet.Address(), f.nonce)
 	if err != nil {
 		return undecided(err)
 	}
-	if other == nil || other.Hash() == p.tx.Hash() {
+	if other == nil || f.holds(other.Hash()) {
 		return nil
 	}
-	if err := s.update(ctx, p, ledger.AttemptDead, other.Hash().Hex()); err != nil {
+	if err := s.bury(ctx, f, nil, other.Hash().Hex()); err != nil {
 		return err
 	}
 	s.chain.observe(OutcomeDisplaced)
-	return &decidedError{fmt.Errorf("%w: %s by %s", errDisplaced, p.Hash, other.Hash())}
+	return &decidedError{fmt.Errorf("%w: %s by %s", errDisplaced, f.newest().Hash, other.Hash())}
 }
 
 // undecided lets an endpoint's error pass as "not known", except that it reports

@@ -21,12 +21,15 @@ var (
 	ErrChainID = errors.New("endpoint serves another chain")
 	// ErrToken says that a token contract is not what the configuration says.
 	ErrToken = errors.New("token differs from its configuration")
-	// ErrReverted says that the chain refuses or has reverted the transfer. From a
+	// ErrReverted says that the chain refuses or has reverted the call. From a
 	// transaction it means that a final block holds it as failed.
-	ErrReverted = errors.New("transfer reverted")
-	// ErrNoTransfer says that a transaction succeeded without the transfer that it
-	// was signed for. What happened is for a person to find out.
-	ErrNoTransfer = errors.New("transaction succeeded without the transfer")
+	ErrReverted = errors.New("call reverted")
+	// ErrCancelled says that a final block holds our cancellation in the place of
+	// the call.
+	ErrCancelled = errors.New("call was cancelled")
+	// ErrNoEffect says that a transaction succeeded without what it was signed for.
+	// What happened is for a person to find out.
+	ErrNoEffect = errors.New("transaction succeeded without its effect")
 	// ErrFeeCeiling says that the chain asks for more per gas than is allowed.
 	ErrFeeCeiling = errors.New("fee above the ceiling")
 	// ErrGasBudget says that the transaction could exceed the gas budget of a day.

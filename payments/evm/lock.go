@@ -5,8 +5,6 @@ package evm
 import (
 	"context"
 	"sync"
-
-	"github.com/agentd-project/agentd/policy"
 )
 
 // lock is a mutex that a context can stop waiting for.
@@ -25,19 +23,21 @@ func (l lock) acquire(ctx context.Context) error {
 
 func (l lock) release() { <-l }
 
-// locks holds one lock per purchase that is being worked on.
+// locks holds one lock per purchase, or other thing, that is being worked on.
 type locks struct {
 	mu   sync.Mutex
-	held map[policy.PurchaseID]*waiting
+	held map[string]*waiting
 }
+
+func newLocks() locks { return locks{held: map[string]*waiting{}} }
 
 type waiting struct {
 	lock  lock
 	users int
 }
 
-// try takes a purchase's lock if nobody has it.
-func (l *locks) try(id policy.PurchaseID) (release func(), ok bool) {
+// try takes a thing's lock if nobody has it.
+func (l *locks) try(id string) (release func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held[id] != nil {
@@ -49,7 +49,7 @@ func (l *locks) try(id policy.PurchaseID) (release func(), ok bool) {
 	return func() { w.lock.release(); l.leave(id, w) }, true
 }
 
-func (l *locks) leave(id policy.PurchaseID, w *waiting) {
+func (l *locks) leave(id string, w *waiting) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w.users--; w.users == 0 {
@@ -57,8 +57,8 @@ func (l *locks) leave(id policy.PurchaseID, w *waiting) {
 	}
 }
 
-// lock waits for a purchase's lock and returns what releases it.
-func (l *locks) lock(ctx context.Context, id policy.PurchaseID) (release func(), err error) {
+// lock waits for a thing's lock and returns what releases it.
+func (l *locks) lock(ctx context.Context, id string) (release func(), err error) {
 	l.mu.Lock()
 	w := l.held[id]
 	if w == nil {

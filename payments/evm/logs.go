@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/ethereum/go-ethereum"
@@ -37,29 +38,44 @@ func (c *Chain) OwnTransfers(ctx context.Context, token, from common.Address, fr
 	}
 	topics := [][]common.Hash{{topicTransfer}, {common.BytesToHash(from[:])}}
 	var found []OwnTransfer
-	for next, size := fromBlock, c.cfg.LogPage; next <= final.Number; {
-		last := min(next+size-1, final.Number)
-		logs, err := c.logs(ctx, token, topics, next, last)
+	err = c.scan(ctx, token, topics, fromBlock, final.Number, func(l types.Log) (bool, error) {
+		if len(l.Topics) != 3 || len(l.Data) != 32 {
+			return false, nil
+		}
+		amount, err := money.FromBig(new(big.Int).SetBytes(l.Data))
+		found = append(found, OwnTransfer{Tx: l.TxHash, Block: l.BlockNumber, Index: l.Index, To: common.BytesToAddress(l.Topics[2][12:]), Amount: amount})
+		return false, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// scan reads the logs of a contract that have one of the topics at each position,
+// in pages, the oldest first, until each says that it is enough.
+func (c *Chain) scan(ctx context.Context, contract common.Address, topics [][]common.Hash, from, to uint64, each func(types.Log) (enough bool, err error)) error {
+	for next, size := from, c.cfg.LogPage; next <= to; {
+		last := min(next+size-1, to)
+		logs, err := c.logs(ctx, contract, topics, next, last)
 		if Classify(err) == ActionSplit && size > 1 {
 			size /= 2
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, l := range logs {
-			if l.Removed || len(l.Topics) != 3 || len(l.Data) != 32 || l.Topics[1] != topics[1][0] || l.Address != token {
+			if l.BlockNumber < next || l.BlockNumber > last || !fits(l, contract, topics) {
 				continue
 			}
-			amount, err := money.FromBig(new(big.Int).SetBytes(l.Data))
-			if err != nil {
-				return nil, err
+			if enough, err := each(l); enough || err != nil {
+				return err
 			}
-			found = append(found, OwnTransfer{Tx: l.TxHash, Block: l.BlockNumber, Index: l.Index, To: common.BytesToAddress(l.Topics[2][12:]), Amount: amount})
 		}
 		next = last + 1
 	}
-	return found, nil
+	return nil
 }
 
 func (c *Chain) logs(ctx context.Context, token common.Address, topics [][]common.Hash, from, to uint64) (logs []types.Log, err error) {
@@ -89,40 +105,64 @@ var ErrNoEvent = errors.New("authorisation is consumed, but its event was not fo
 // nonce. It reads no further back than since and fails with [ErrNoEvent].
 func (c *Chain) FindAuthorization(ctx context.Context, token, authorizer common.Address, nonce [32]byte, since time.Time, head Head) (AuthorizationEnd, error) {
 	topics := [][]common.Hash{{topicAuthUsed, topicAuthCancelled}, {common.BytesToHash(authorizer[:])}, {nonce}}
+	l, block, err := c.findBack(ctx, token, topics, since, head)
+	if err != nil {
+		return AuthorizationEnd{}, err
+	}
+	if l == nil {
+		return AuthorizationEnd{}, ErrNoEvent
+	}
+	return AuthorizationEnd{Used: l.Topics[0] == topicAuthUsed, Tx: l.TxHash, Block: l.BlockNumber, At: block.Time}, nil
+}
+
+// findBack returns the last log of a contract that has one of the topics at each
+// position, and its block, reading pages from head backwards, no further than
+// since; nil if there is none.
+func (c *Chain) findBack(ctx context.Context, contract common.Address, topics [][]common.Hash, since time.Time, head Head) (*types.Log, Head, error) {
 	last, size := head.Number, c.cfg.LogPage
 	for range maxPages {
 		first := last - min(size-1, last)
-		logs, err := c.logs(ctx, token, topics, first, last)
+		logs, err := c.logs(ctx, contract, topics, first, last)
 		if Classify(err) == ActionSplit && size > 1 {
 			size /= 2
 			continue
 		}
 		if err != nil {
-			return AuthorizationEnd{}, err
+			return nil, Head{}, err
 		}
-		for _, l := range logs {
-			if l.Removed || l.Address != token || len(l.Topics) != 3 || l.Topics[1] != topics[1][0] || l.Topics[2] != topics[2][0] {
+		for _, l := range slices.Backward(logs) {
+			if l.BlockNumber < first || l.BlockNumber > last || !fits(l, contract, topics) {
 				continue
 			}
 			block, err := c.blockAt(ctx, l.BlockNumber, head)
-			if err != nil {
-				return AuthorizationEnd{}, err
-			}
-			return AuthorizationEnd{Used: l.Topics[0] == topicAuthUsed, Tx: l.TxHash, Block: l.BlockNumber, At: block.Time}, nil
+			return &l, block, err
 		}
 		if first == 0 {
 			break
 		}
 		edge, err := c.header(ctx, new(big.Int).SetUint64(first))
 		if err != nil {
-			return AuthorizationEnd{}, err
+			return nil, Head{}, err
 		}
 		if edge.Time.Before(since) {
 			break
 		}
 		last = first - 1
 	}
-	return AuthorizationEnd{}, ErrNoEvent
+	return nil, Head{}, nil
+}
+
+// fits says whether a log is what was asked for: an endpoint may answer more.
+func fits(l types.Log, contract common.Address, topics [][]common.Hash) bool {
+	if l.Removed || l.Address != contract || len(l.Topics) < len(topics) {
+		return false
+	}
+	for i, wanted := range topics {
+		if !slices.Contains(wanted, l.Topics[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // blockAt returns a block, which is often the head that was just read.

@@ -4,7 +4,6 @@ package evm
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -14,43 +13,14 @@ import (
 
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/money"
-	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/wallet"
 )
 
-// pending is a stored transfer, decoded.
+// pending is a stored transaction, decoded.
 type pending struct {
 	ledger.Attempt
-	tx    *types.Transaction
-	token common.Address
-	to    common.Address
-	// amount is in base units of token.
-	amount money.Amount
-}
-
-// TransferOf decodes the signed bytes of a token transfer as this program makes
-// them; anything else is an error.
-func TransferOf(raw []byte) (token, to common.Address, amount money.Amount, err error) {
-	tx := new(types.Transaction)
-	if err := tx.UnmarshalBinary(raw); err != nil {
-		return token, to, amount, fmt.Errorf("stored transaction: %w", err)
-	}
-	return transferIn(tx)
-}
-
-func transferIn(tx *types.Transaction) (token, to common.Address, amount money.Amount, err error) {
-	data := tx.Data()
-	if tx.To() == nil || len(data) != 68 || tx.Value().Sign() != 0 {
-		return token, to, amount, errors.New("stored transaction is not a token transfer")
-	}
-	to = common.BytesToAddress(data[16:36])
-	if amount, err = money.ParseBase("0x" + common.Bytes2Hex(data[36:])); err != nil {
-		return token, to, amount, err
-	}
-	if !bytes.Equal(data, wallet.TransferCall(to, amount)) {
-		return token, to, amount, errors.New("stored transaction is not a token transfer")
-	}
-	return *tx.To(), to, amount, nil
+	tx   *types.Transaction
+	from common.Address
 }
 
 func decode(a ledger.Attempt) (*pending, error) {
@@ -58,55 +28,70 @@ func decode(a ledger.Attempt) (*pending, error) {
 	if err := tx.UnmarshalBinary(a.Raw); err != nil {
 		return nil, fmt.Errorf("stored transaction: %w", err)
 	}
-	p := &pending{Attempt: a, tx: tx}
-	var err error
-	if p.token, p.to, p.amount, err = transferIn(tx); err != nil {
-		return nil, err
+	from, err := types.Sender(types.LatestSignerForChainID(tx.ChainId()), tx)
+	if err != nil {
+		return nil, fmt.Errorf("stored transaction: %w", err)
 	}
-	if tx.Hash().Hex() != a.Hash || strconv.FormatUint(tx.Nonce(), 10) != a.Nonce {
+	id, _ := a.Chain.EVM()
+	if tx.Hash().Hex() != a.Hash || strconv.FormatUint(tx.Nonce(), 10) != a.Nonce || from != a.Signer || !tx.ChainId().IsUint64() || tx.ChainId().Uint64() != id {
 		return nil, errors.New("stored transaction differs from its record")
 	}
-	return p, nil
+	if tx.To() == nil || tx.Value().Sign() != 0 || tx.Type() != types.DynamicFeeTxType {
+		return nil, errors.New("stored transaction is none that is signed here")
+	}
+	return &pending{Attempt: a, tx: tx, from: from}, nil
 }
 
-// matches holds stored bytes against the grant under which they are sent again.
-func (p *pending) matches(g policy.Grant) error {
-	id, _ := g.Chain().EVM()
-	switch {
-	case p.tx.ChainId().Uint64() != id:
-		return &wallet.GrantError{Field: "chain", Granted: string(g.Chain()), Asked: p.tx.ChainId().String()}
-	case p.token != g.Token():
-		return &wallet.GrantError{Field: "token", Granted: g.Token().Hex(), Asked: p.token.Hex()}
-	case p.to != g.Payee():
-		return &wallet.GrantError{Field: "payee", Granted: g.Payee().Hex(), Asked: p.to.Hex()}
-	case p.amount != g.Amount():
-		return &wallet.GrantError{Field: "amount", Granted: g.Amount().String(), Asked: p.amount.String()}
+// matches holds stored bytes against where a call goes and what it says.
+func (p *pending) matches(to common.Address, data []byte) error {
+	if *p.tx.To() != to {
+		return &wallet.GrantError{Field: "payee", Granted: to.Hex(), Asked: p.tx.To().Hex()}
+	}
+	if !bytes.Equal(p.tx.Data(), data) {
+		return &wallet.GrantError{Field: "amount", Granted: fmt.Sprintf("calldata %x", data), Asked: fmt.Sprintf("calldata %x", p.tx.Data())}
 	}
 	return nil
 }
 
-// stored returns the purchase's transfer that is under way or final, nil if there
-// is none or each is proven dead, and [ErrReverted] if a final block holds it as
-// failed.
-func (s *Sender) stored(ctx context.Context, id policy.PurchaseID) (*pending, error) {
-	attempts, err := s.ledger.Attempts(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("read attempts: %w", err)
+// TransferOf decodes the signed bytes of a token transfer as this program makes
+// them; anything else is an error.
+func TransferOf(raw []byte) (token, to common.Address, amount money.Amount, err error) {
+	return tokenCallOf(raw, wallet.TransferCall)
+}
+
+// ApprovalOf decodes the signed bytes of an approval, or of its revocation with
+// amount 0, as this program makes them; anything else is an error.
+func ApprovalOf(raw []byte) (token, spender common.Address, amount money.Amount, err error) {
+	return tokenCallOf(raw, wallet.ApproveCall)
+}
+
+func tokenCallOf(raw []byte, call func(common.Address, money.Amount) []byte) (token, account common.Address, amount money.Amount, err error) {
+	tx := new(types.Transaction)
+	if err := tx.UnmarshalBinary(raw); err != nil {
+		return token, account, amount, fmt.Errorf("stored transaction: %w", err)
 	}
-	for _, a := range attempts {
-		if a.Kind != AttemptTransfer {
-			continue
-		}
-		if a.Chain != s.chain.ID() || a.Signer != s.wallet.Address() {
-			return nil, fmt.Errorf("purchase %s has a transfer by %s on %s", id, a.Signer, a.Chain)
-		}
-		switch a.Status {
-		case ledger.AttemptDead:
-		case ledger.AttemptFailed:
-			return nil, fmt.Errorf("%w: %s", ErrReverted, a.Hash)
-		default:
-			return decode(a)
-		}
+	if tx.To() == nil || tx.Value().Sign() != 0 {
+		return token, account, amount, errNoCall
 	}
-	return nil, nil
+	if account, amount, err = readTokenCall(tx.Data(), call); err != nil {
+		return token, account, amount, err
+	}
+	return *tx.To(), account, amount, nil
+}
+
+var errNoCall = errors.New("stored transaction is not that call of a token")
+
+// readTokenCall reads calldata of an account and an amount that call would make.
+func readTokenCall(data []byte, call func(common.Address, money.Amount) []byte) (account common.Address, amount money.Amount, err error) {
+	if len(data) != 4+32+32 {
+		return account, amount, errNoCall
+	}
+	account = common.BytesToAddress(data[16:36])
+	if amount, err = money.ParseBase("0x" + common.Bytes2Hex(data[36:])); err != nil {
+		return account, amount, err
+	}
+	if !bytes.Equal(data, call(account, amount)) {
+		return account, amount, errNoCall
+	}
+	return account, amount, nil
 }

@@ -36,9 +36,6 @@ type Ledger interface {
 
 var _ Ledger = (*ledger.Ledger)(nil)
 
-// AttemptTransfer is the kind of the attempts that a [Sender] stores.
-const AttemptTransfer = "transfer"
-
 // SenderConfig is what a [Sender] is made of; all but Now is required.
 type SenderConfig struct {
 	Chain  *Chain
@@ -48,7 +45,7 @@ type SenderConfig struct {
 	Now func() time.Time
 }
 
-// Sender sends the transfers of one key on one chain. There must be one Sender
+// Sender sends the transactions of one key on one chain. There must be one Sender
 // per chain and key: it is their nonce lane. It is safe for concurrent use.
 type Sender struct {
 	chain  *Chain
@@ -58,6 +55,7 @@ type Sender struct {
 	// lane is held from the choice of a nonce until its bytes are stored.
 	lane      lock
 	purchases locks
+	spenders  locks
 }
 
 // NewSender returns a sender.
@@ -68,10 +66,10 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Sender{chain: cfg.Chain, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, lane: newLock(), purchases: locks{held: map[policy.PurchaseID]*waiting{}}}, nil
+	return &Sender{chain: cfg.Chain, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, lane: newLock(), purchases: newLocks(), spenders: newLocks()}, nil
 }
 
-// Receipt is a transfer that a final block holds.
+// Receipt is a transaction that a final block holds.
 type Receipt struct {
 	Tx      common.Hash
 	Block   uint64
@@ -81,37 +79,52 @@ type Receipt struct {
 	Fee money.Amount
 }
 
-// Transfer makes the transfer that a grant admits, at most once per purchase, and
-// waits until a final block holds it. Called again, after a restart too, it goes
-// on with the bytes that are stored.
+// Send makes the call that a grant admits and waits until a final block holds it.
+// A transfer and a lock are made at most once per purchase. Called again, after a
+// restart too, it goes on with the bytes that are stored. An approval is made only
+// while nothing is locked and the allowance is not the granted amount, and revoked
+// before if it is another one; where there is nothing to do, for a revocation too,
+// the receipt may be zero. A release or a refund that reverted is signed again.
 //
-// An error that wraps [ErrReverted], [ErrFeeCeiling], [ErrGasBudget],
-// [ErrGasBalance] or [ErrLate] is proof that nothing moved and nothing stored can
-// move any more. After any other, the end of ctx included, the transfer may be
-// under way.
-func (s *Sender) Transfer(ctx context.Context, g policy.Grant) (Receipt, error) {
-	if !g.Valid() || g.Kind() != policy.KindTransfer || g.Chain() != s.chain.ID() {
-		return Receipt{}, fmt.Errorf("transfer on %s: %w", s.chain.ID(), wallet.ErrNoGrant)
+// An error that wraps [ErrReverted], [ErrCancelled], [ErrFeeCeiling],
+// [ErrGasBudget], [ErrGasBalance] or [ErrLate] is proof that the call did nothing
+// and that nothing stored of its kind can do anything any more. After any other,
+// the end of ctx included, it may be under way.
+func (s *Sender) Send(ctx context.Context, g policy.Grant, c Call) (Receipt, error) {
+	if err := c.admits(g); err != nil {
+		return Receipt{}, err
 	}
-	release, err := s.purchases.lock(ctx, g.Purchase())
+	if g.Chain() != s.chain.ID() {
+		return Receipt{}, fmt.Errorf("%s on %s: %w", c.Kind, s.chain.ID(), wallet.ErrNoGrant)
+	}
+	release, err := s.purchases.lock(ctx, string(g.Purchase()))
 	if err != nil {
 		return Receipt{}, err
 	}
 	defer release()
+	if c.Kind == AttemptApprove || c.Kind == AttemptRevoke {
+		return s.allow(ctx, g, c)
+	}
+	return s.carry(ctx, g, c, false)
+}
+
+// carry sees a call through. With again it does not count what a final block
+// holds already.
+func (s *Sender) carry(ctx context.Context, g policy.Grant, c Call, again bool) (Receipt, error) {
 	for {
-		p, err := s.stored(ctx, g.Purchase())
+		f, err := s.stored(ctx, g.Purchase(), c)
 		if err != nil {
 			return Receipt{}, err
 		}
-		if p == nil {
-			if p, err = s.prepare(ctx, g); err != nil {
+		if f == nil || (again && f.decidedBy() != nil) {
+			if f, err = s.prepare(ctx, g, c); err != nil {
 				return Receipt{}, err
 			}
 		}
-		if err := p.matches(g); err != nil {
+		if err := f.matches(g, c); err != nil {
 			return Receipt{}, err
 		}
-		r, err := s.follow(ctx, p)
+		r, err := s.follow(ctx, f)
 		if !errors.Is(err, errDisplaced) {
 			return r, err
 		}
@@ -119,43 +132,49 @@ func (s *Sender) Transfer(ctx context.Context, g policy.Grant) (Receipt, error) 
 	}
 }
 
-// Standing says how a purchase's transfer stands.
+// Standing says how a purchase's call stands.
 type Standing int
 
 // The standings.
 const (
-	// StandingNone: nothing that could move value is stored.
+	// StandingNone: nothing that could do anything is stored.
 	StandingNone Standing = iota
 	// StandingOpen: it may still be mined, or is mined but not final.
 	StandingOpen
-	// StandingDone: a final block holds the transfer.
+	// StandingDone: a final block holds it.
 	StandingDone
 	// StandingReverted: a final block holds it as failed.
 	StandingReverted
+	// StandingCancelled: a final block holds a cancellation under its nonce.
+	StandingCancelled
 )
 
-// Look says how a purchase's transfer stands, by one look at the chain. It sends
-// nothing. While [Sender.Transfer] is at work on the purchase the answer is
+// Look says how a purchase's call stands, by one look at the chain. It sends
+// nothing. While [Sender.Send] is at work on the purchase the answer is
 // [StandingOpen]. An error means that nobody could be asked.
-func (s *Sender) Look(ctx context.Context, id policy.PurchaseID) (Standing, Receipt, error) {
-	release, ok := s.purchases.try(id)
+func (s *Sender) Look(ctx context.Context, id policy.PurchaseID, c Call) (Standing, Receipt, error) {
+	release, ok := s.purchases.try(string(id))
 	if !ok {
 		return StandingOpen, Receipt{}, nil
 	}
 	defer release()
-	p, err := s.stored(ctx, id)
+	f, err := s.stored(ctx, id, c)
 	switch {
-	case errors.Is(err, ErrReverted):
-		return StandingReverted, Receipt{}, nil
-	case err != nil:
-		return StandingOpen, Receipt{}, err
-	case p == nil:
+	case err == nil && f == nil:
 		return StandingNone, Receipt{}, nil
+	case err == nil:
+	default:
+		return standingOf(Receipt{}, false, err)
 	}
-	r, done, err := s.look(ctx, p)
+	return standingOf(s.look(ctx, f))
+}
+
+func standingOf(r Receipt, done bool, err error) (Standing, Receipt, error) {
 	switch {
 	case errors.Is(err, ErrReverted):
 		return StandingReverted, r, nil
+	case errors.Is(err, ErrCancelled):
+		return StandingCancelled, r, nil
 	case err != nil:
 		return StandingOpen, Receipt{}, err
 	case done:
