@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/agentd-project/agentd/wallet"
 )
 
 // EscrowMode is how funds go into an escrow.
@@ -47,4 +49,21 @@ type EscrowInterface struct {
 func (e *Escrow) setDefaults() {
 	e.Mode = EscrowTransfer
 	e.RefundAfter = day
+}
+
+// Text returns the interface with what is not configured as built in.
+func (i EscrowInterface) Text() wallet.EscrowText {
+	t := wallet.DefaultEscrowText()
+	for _, part := range []struct {
+		configured string
+		into       *string
+	}{
+		{i.Lock, &t.Lock}, {i.Release, &t.Release}, {i.Refund, &t.Refund},
+		{i.Locked, &t.Locked}, {i.Released, &t.Released}, {i.Refunded, &t.Refunded},
+	} {
+		if part.configured != "" {
+			*part.into = part.configured
+		}
+	}
+	return t
 }

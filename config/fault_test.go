@@ -116,6 +116,12 @@ func TestFault(t *testing.T) {
 		{"contract of a plain transfer", "AGENTD_CHAINS_0_ESCROWS_0_CONTRACT_LOCK=lock(bytes32 order, address payee, uint256 amount)", "chains[0].escrows[0].contract", "mode contract", "mode: contract"},
 		{"refund at once", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, refund_after: 1s}", "chains[0].escrows[0].refund_after", "1s", "10s to 365d"},
 		{"refund in fractions", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, refund_after: 1h500ms}", "chains[0].escrows[0].refund_after", "1h0m0.5s", "whole seconds"},
+		{"escrow interface: lock without a payee", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, contract: {lock: \"lock(bytes32 order, uint256 amount)\"}}", "chains[0].escrows[0].contract.lock", "argument \"payee\" is missing", "arguments are named"},
+		{"escrow interface: unknown argument", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, contract: {lock: \"lock(bytes32 order, address payee, uint256 amount, uint256 fee)\"}}", "chains[0].escrows[0].contract.lock", "argument \"fee\"", "arguments are named"},
+		{"escrow interface: amount of another type", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, contract: {lock: \"lock(bytes32 order, address payee, uint128 amount)\"}}", "chains[0].escrows[0].contract.lock", "uint128", "arguments are named"},
+		{"escrow interface: no signature", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, contract: {refund: refund}}", "chains[0].escrows[0].contract.refund", "not a signature", "arguments are named"},
+		{"escrow interface: event without the order", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, contract: {released: \"Released(bytes32 order)\"}}", "chains[0].escrows[0].contract.released", "indexed order", "arguments are named"},
+		{"escrow interface: one method for two", "AGENTD_CHAINS_0_ESCROWS_0={address: 0xe5000000000000000000000000000000000000e5, mode: contract, contract: {release: \"end(bytes32 order)\", refund: \"end(bytes32 order)\"}}", "chains[0].escrows[0].contract", "are one", "that differ"},
 		{"decimals out of range", "AGENTD_CHAINS_0_TOKENS_0_DECIMALS=37", "chains[0].tokens[0].decimals", "37", "from 0 to 36"},
 	}
 	for _, tt := range tests {

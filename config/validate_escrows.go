@@ -3,9 +3,12 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+
+	"github.com/agentd-project/agentd/wallet"
 )
 
 const (
@@ -53,4 +56,36 @@ func (l *loader) validateContract(path string, e *Escrow) {
 	case e.RefundAfter < shortRefund && !l.faulted(key):
 		l.warn(key + " is " + Span(e.RefundAfter) + ": what is not delivered and released within it is taken back")
 	}
+	l.validateInterface(path+".contract", e.Contract)
+}
+
+// validateInterface holds each configured signature, and then all together,
+// against what is known of an escrow contract.
+func (l *loader) validateInterface(path string, i EscrowInterface) {
+	const allowed = "a signature like the built-in one, whose arguments are named order, token, payee, payer, amount or deadline"
+	sound := true
+	for _, part := range []struct {
+		name  string
+		alone EscrowInterface
+	}{
+		{"lock", EscrowInterface{Lock: i.Lock}},
+		{"release", EscrowInterface{Release: i.Release}},
+		{"refund", EscrowInterface{Refund: i.Refund}},
+		{"locked", EscrowInterface{Locked: i.Locked}},
+		{"released", EscrowInterface{Released: i.Released}},
+		{"refunded", EscrowInterface{Refunded: i.Refunded}},
+	} {
+		if _, err := wallet.ParseEscrowABI(part.alone.Text()); err != nil {
+			sound = false
+			l.fault(path+"."+part.name, clause(err), allowed, "")
+		}
+	}
+	if _, err := wallet.ParseEscrowABI(i.Text()); sound && err != nil {
+		l.fault(path, clause(err), "six signatures that differ", "")
+	}
+}
+
+// clause takes off what every error about an interface begins with.
+func clause(err error) string {
+	return strings.TrimPrefix(err.Error(), wallet.ErrEscrowABI.Error()+": ")
 }

@@ -16,7 +16,7 @@ import (
 var mayImport = map[string][]string{
 	"money":         {},
 	"policy":        {"money"},
-	"config":        {"policy", "money"},
+	"config":        {"wallet", "policy", "money"}, // the wallet says what an escrow's interface may be
 	"ledger":        {"internal/failpoint", "policy", "money"},
 	"wallet":        {"policy", "money"},
 	"orchestration": {"policy", "money"},
