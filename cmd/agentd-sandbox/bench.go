@@ -22,7 +22,13 @@ import (
 	"github.com/agentd-project/agentd/sandbox"
 )
 
+// benchCommand groups what is measured; without a name it is the process.
 type benchCommand struct {
+	Process benchProcessCommand `cmd:"" default:"withargs" help:"Size, start, memory and the cost of purchases of one daemon, one purchase after the other, on a real EVM."`
+	Compare compareCommand      `cmd:"" help:"CPU, wall time and durable commits of the same purchases by one daemon and by other buyers, on one Market; purchases per second."`
+}
+
+type benchProcessCommand struct {
 	Agentd    string        `type:"path" placeholder:"FILE" help:"The agentd to measure, a release build; without it one is built from this project."`
 	Purchases int           `default:"100" help:"Purchases per rail."`
 	Idle      time.Duration `default:"60s" help:"How long to watch the idle daemon."`
@@ -43,7 +49,7 @@ type figures struct {
 
 // Run measures one daemon on a local Market, as the table of numbers to hold
 // asks for them.
-func (c *benchCommand) Run(ctx context.Context, std streams) (err error) {
+func (c *benchProcessCommand) Run(ctx context.Context, std streams) (err error) {
 	dir, err := os.MkdirTemp("", "agentd-bench-")
 	if err != nil {
 		return err

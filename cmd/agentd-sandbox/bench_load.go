@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agentd-project/agentd/admin"
+)
+
+// releaseFlags build the daemon as a release is built.
+var releaseFlags = []string{"build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o"}
+
+// benchBuild returns the given binary, or builds a release of the daemon into
+// dir.
+func benchBuild(ctx context.Context, given, dir string) (string, error) {
+	if given != "" {
+		return filepath.Abs(given)
+	}
+	bin := filepath.Join(dir, "agentd")
+	cmd := exec.CommandContext(ctx, "go", append(releaseFlags, bin, daemonPackage)...) //nolint:gosec // the folder is our own
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s (run this in the project, or name a release build with --agentd): %w\n%s", daemonPackage, err, out)
+	}
+	return bin, nil
+}
+
+// load is a number of purchases of one need, asked for over the daemon's socket
+// as software on the machine does, so many at a time.
+type load struct {
+	need                string
+	purchases, inFlight int
+}
+
+// cost is what a load took. CPU is that of the buyer's process, in user and
+// kernel mode.
+type cost struct {
+	purchases int
+	wall, cpu time.Duration
+	commits   int // durable ones, of the daemon only
+}
+
+// each returns the CPU time of one purchase.
+func (c cost) each() time.Duration { return c.cpu / time.Duration(c.purchases) }
+
+// rate returns purchases per second.
+func (c cost) rate() float64 { return float64(c.purchases) / c.wall.Seconds() }
+
+// meter is a running daemon that is measured from outside.
+type meter struct {
+	*daemon
+	metrics string // URL of its /metrics
+}
+
+// listenFor has the daemon serve its metrics on a free loopback port.
+func listenFor(d *daemon) (*meter, error) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := socket.Addr().String()
+	if err := socket.Close(); err != nil {
+		return nil, err
+	}
+	config, err := os.ReadFile(d.path("agentd.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	text := strings.Replace(string(config), `listen: ""`, `listen: "`+address+`"`, 1)
+	return &meter{d, "http://" + address + "/metrics"}, os.WriteFile(d.path("agentd.yaml"), []byte(text), 0o600) //nolint:gosec // the folder is our own
+}
+
+// run makes the purchases and returns what they took from the first request to
+// the last one's settled state.
+func (m *meter) run(ctx context.Context, l load) (cost, error) {
+	before, err := m.commits(ctx)
+	if err != nil {
+		return cost{}, err
+	}
+	cpu, err := cpuTime(m.cmd.Process.Pid)
+	if err != nil {
+		return cost{}, err
+	}
+	begin := time.Now()
+	if err := m.buyAll(ctx, l); err != nil {
+		return cost{}, err
+	}
+	c := cost{purchases: l.purchases, wall: time.Since(begin)}
+	after, err := cpuTime(m.cmd.Process.Pid)
+	if err != nil {
+		return cost{}, err
+	}
+	commits, err := m.commits(ctx)
+	c.cpu, c.commits = after-cpu, commits-before
+	return c, err
+}
+
+func (m *meter) buyAll(ctx context.Context, l load) error {
+	client := admin.NewClient(m.path("agentd.sock"))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(l.inFlight)
+	for range l.purchases {
+		group.Go(func() error {
+			p, err := client.Buy(ctx, admin.BuyRequest{Need: l.need})
+			if err != nil {
+				return err
+			}
+			if p, err = client.Wait(ctx, p.ID, 2*time.Minute); err != nil {
+				return err
+			}
+			if !p.Settled {
+				return fmt.Errorf("purchase %s of %s ended %s (%s); see %s", p.ID, l.need, p.State, p.Reason, m.log)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// commitCount is the daemon's own count of durable commits.
+const commitCount = "agentd_ledger_commit_duration_seconds_count"
+
+func (m *meter) commits(ctx context.Context) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.metrics, nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("read metrics: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }() // read to its end or given up
+	return readCount(response.Body, commitCount)
+}
+
+// readCount finds the value of a metric without labels.
+func readCount(exposition io.Reader, name string) (int, error) {
+	lines := bufio.NewScanner(exposition)
+	for lines.Scan() {
+		if value, found := strings.CutPrefix(lines.Text(), name+" "); found {
+			return strconv.Atoi(value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return 0, err
+	}
+	return 0, fmt.Errorf("no metric %s", name)
+}
