@@ -189,7 +189,11 @@ func (g *gatedRails) Rail(name string) (payments.Rail, bool) {
 	if !ok {
 		return nil, false
 	}
-	return &gatedRail{Rail: rail, chains: g.chains}, true
+	gated := gatedRail{Rail: rail, chains: g.chains}
+	if custodian, ok := rail.(payments.Custodian); ok {
+		return &gatedCustodian{gated, custodian}, true
+	}
+	return &gated, true
 }
 
 // Human says whether a person pays on the rail.
@@ -198,6 +202,13 @@ func (g *gatedRails) Human(name string) bool { return g.set.Human(name) }
 type gatedRail struct {
 	payments.Rail
 	chains map[money.ChainID]*chainWatch
+}
+
+// gatedCustodian is a gated rail whose value can come back. What is paid already
+// needs no gate.
+type gatedCustodian struct {
+	gatedRail
+	payments.Custodian
 }
 
 // Ready verifies the chain of the terms, then asks the rail.

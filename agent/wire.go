@@ -222,9 +222,12 @@ func (a *Agent) wireChains(transport http.RoundTripper) (*gatedRails, error) {
 		a.chains = append(a.chains, w)
 		gated.chains[c.ID] = w
 	}
-	var err error
+	escrows, _, err := escrowsOf(a.cfg)
+	if err != nil {
+		return nil, err
+	}
 	gated.set, err = payments.NewSet(payments.SetConfig{
-		Wallet: a.wallet, Ledger: a.ledger, Chains: dialled,
+		Wallet: a.wallet, Ledger: a.ledger, Chains: dialled, Escrows: escrows,
 		MaxAuthorization: func() time.Duration { return a.guard.Rules().MaxAuthorization },
 	})
 	return gated, err
@@ -235,9 +238,13 @@ func (a *Agent) wireMarket(rails *gatedRails) error {
 	if err != nil {
 		return err
 	}
+	_, escrows, err := escrowsOf(a.cfg)
+	if err != nil {
+		return err
+	}
 	a.market, err = market.New(market.Config{
 		API: a.api, Sessions: a.pairing, Guard: a.guard, Ledger: a.ledger, Rails: rails, Needs: needs, Tokens: tokensOf(a.cfg),
-		Chains: chainNames(a.cfg), Payer: a.wallet.Address(), Proof: orchestration.VerificationMode(a.cfg.Orchestration.Proof),
+		Escrows: escrows, Chains: chainNames(a.cfg), Payer: a.wallet.Address(), Proof: orchestration.VerificationMode(a.cfg.Orchestration.Proof),
 		Logger: a.log, Metrics: a.metrics.registry,
 	})
 	return err

@@ -31,5 +31,5 @@ func (free) Pay(_ context.Context, g policy.Grant, _ Job) (Evidence, error) {
 
 // Check implements [Rail].
 func (free) Check(context.Context, policy.PurchaseID) (Outcome, error) {
-	return Outcome{Status: NotPaid}, nil
+	return outcomeIn(freeWorlds, factNothing), nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 
+	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/money"
 	"github.com/agentd-project/agentd/payments/evm"
 	"github.com/agentd-project/agentd/policy"
@@ -15,8 +16,9 @@ import (
 
 // held knows the tokens that signed bytes may still take from our account.
 type held struct {
-	ledger evm.Ledger
-	signer common.Address
+	ledger  evm.Ledger
+	signer  common.Address
+	escrows escrows
 }
 
 // enough refuses if the account's balance does not cover an amount beside what
@@ -54,6 +56,8 @@ func (h held) sum(ctx context.Context, chain money.ChainID, token common.Address
 		switch a.Kind {
 		case evm.AttemptTransfer:
 			spends, _, amount, err = evm.TransferOf(a.Raw)
+		case evm.AttemptLock:
+			spends, amount, err = h.lockedBy(a, token)
 		case attemptAuthorization:
 			var stored storedHeader
 			stored, err = readHeader(a.Raw)
@@ -70,4 +74,27 @@ func (h held) sum(ctx context.Context, chain money.ChainID, token common.Address
 		}
 	}
 	return sum, nil
+}
+
+// lockedBy returns what a signed lock takes. One whose method does not name its
+// token counts as of the token that is asked about: the error is on the safe
+// side. One in an escrow that is no longer listed cannot be read and counts for
+// nothing; the chain refuses what it cannot pay.
+func (h held) lockedBy(a ledger.Attempt, asked common.Address) (token common.Address, amount money.Amount, err error) {
+	tx, err := decodeTx(a)
+	if err != nil {
+		return token, amount, err
+	}
+	listed := h.escrows[escrowKey{a.Chain, *tx.To()}]
+	if listed.Contract == nil {
+		return token, amount, nil
+	}
+	f, err := listed.Contract.ReadLock(tx.Data())
+	if err != nil {
+		return token, amount, err
+	}
+	if f.Token == (common.Address{}) {
+		f.Token = asked
+	}
+	return f.Token, f.Amount, nil
 }

@@ -41,12 +41,15 @@ type Job struct {
 type Evidence struct {
 	Rail  string
 	Chain money.ChainID
-	// TxHash is the transfer's transaction, "" for x402.
+	// TxHash is the transaction of the transfer or the lock, "" for x402.
 	TxHash              string
 	Payer, Payee, Token common.Address
-	Symbol              string
-	Decimals            uint8
-	Amount              money.Amount
+	// Escrow is the account that received the value for the payee, zero if the payee
+	// did.
+	Escrow   common.Address
+	Symbol   string
+	Decimals uint8
+	Amount   money.Amount
 	// Block and At are the number and the time of the block that holds the
 	// transfer, zero for x402.
 	Block uint64

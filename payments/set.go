@@ -22,6 +22,8 @@ type SetConfig struct {
 	Ledger evm.Ledger
 	// Chains are the configured chains.
 	Chains []*evm.Chain
+	// Escrows are the escrows that the owner listed; no other is paid into.
+	Escrows []Escrow
 	// MaxAuthorization returns the policy's longest x402 authorisation; it is asked
 	// at each signature. Nil, or a result of 0, means [policy.DefaultMaxAuthorization].
 	MaxAuthorization func() time.Duration
@@ -37,7 +39,7 @@ type Set struct {
 }
 
 // NewSet builds every rail that needs no person: not-required, wallet,
-// wdk-usdt-transfer and x402.
+// wdk-usdt-transfer, escrow, onchain-escrow and x402.
 func NewSet(cfg SetConfig) (*Set, error) {
 	if cfg.Wallet == nil || cfg.Ledger == nil {
 		return nil, errors.New("payments: rails need a wallet and a ledger")
@@ -56,12 +58,20 @@ func NewSet(cfg SetConfig) (*Set, error) {
 		}
 		s.chains[c.ID()], s.senders[c.ID()] = c, sender
 	}
+	listed, err := escrowsOf(cfg.Escrows)
+	if err != nil {
+		return nil, err
+	}
+	account := held{cfg.Ledger, cfg.Wallet.Address(), listed}
 	s.rails[policy.RailNotRequired] = free{}
-	s.rails[policy.RailWallet] = &transfer{name: policy.RailWallet, set: s, held: held{cfg.Ledger, cfg.Wallet.Address()}}
-	s.rails[policy.RailUSDTTransfer] = &transfer{name: policy.RailUSDTTransfer, set: s, held: held{cfg.Ledger, cfg.Wallet.Address()}}
+	for _, name := range []string{policy.RailWallet, policy.RailUSDTTransfer} {
+		s.rails[name] = &transfer{name: name, set: s, held: account}
+	}
+	for _, name := range []string{policy.RailEscrow, policy.RailOnchainEscrow} {
+		s.rails[name] = &escrow{transfer: transfer{name: name, set: s, held: account}, escrows: listed}
+	}
 	s.rails[policy.RailX402] = &x402{
-		set: s, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, maxAuthorization: cfg.MaxAuthorization,
-		held: held{cfg.Ledger, cfg.Wallet.Address()},
+		set: s, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, maxAuthorization: cfg.MaxAuthorization, held: account,
 	}
 	return s, nil
 }
@@ -80,11 +90,10 @@ func (s *Set) Chain(id money.ChainID) (c *evm.Chain, ok bool) {
 }
 
 // Human says whether the rail is one on which a person pays: offchain-record,
-// external, vault-stripe, mpp, xvv42 and every name that is not known. The escrow
-// rails are neither human nor built yet.
+// external, vault-stripe, mpp, xvv42 and every name that is not known.
 func (s *Set) Human(name string) bool {
 	_, built := s.rails[name]
-	return !built && name != policy.RailEscrow && name != policy.RailOnchainEscrow
+	return !built
 }
 
 // token returns a configured chain, its sender and a configured token, or the

@@ -33,7 +33,7 @@ func (t *transfer) Ready(ctx context.Context, terms policy.Terms) error {
 	if err := t.held.enough(ctx, c, terms.Token, terms.Amount); err != nil {
 		return err
 	}
-	to := terms.Payee
+	to := terms.Receiver()
 	if to == (common.Address{}) {
 		// The payee is not known yet; a transfer to ourselves costs about the same.
 		to = t.held.signer
@@ -54,10 +54,14 @@ func (t *transfer) Pay(ctx context.Context, g policy.Grant, job Job) (Evidence, 
 	if err != nil {
 		return Evidence{}, asRefusal(err)
 	}
+	return t.evidence(g, token, r), nil
+}
+
+func (t *transfer) evidence(g policy.Grant, token evm.Token, r evm.Receipt) Evidence {
 	return Evidence{
-		Rail: t.name, Chain: g.Chain(), TxHash: r.Tx.Hex(), Payer: t.held.signer, Payee: g.Payee(), Token: g.Token(),
+		Rail: t.name, Chain: g.Chain(), TxHash: r.Tx.Hex(), Payer: t.held.signer, Payee: g.Payee(), Escrow: g.Escrow(), Token: g.Token(),
 		Symbol: token.Symbol, Decimals: token.Decimals, Amount: g.Amount(), Block: r.Block, At: r.At,
-	}, nil
+	}
 }
 
 // unlessSigned returns a refusal that was made of the configuration only if
@@ -68,8 +72,9 @@ func (t *transfer) unlessSigned(ctx context.Context, id policy.PurchaseID, refus
 		return fmt.Errorf("read attempts: %w", err)
 	}
 	for _, a := range attempts {
-		if a.Kind == evm.AttemptTransfer && a.Status != ledger.AttemptDead && a.Status != ledger.AttemptFailed {
-			return fmt.Errorf("transfer %s is under way, but: %s", a.Hash, refusal.Error())
+		pays := a.Kind == evm.AttemptTransfer || a.Kind == evm.AttemptApprove || a.Kind == evm.AttemptLock
+		if pays && a.Status != ledger.AttemptDead && a.Status != ledger.AttemptFailed {
+			return fmt.Errorf("%s %s is under way, but: %s", a.Kind, a.Hash, refusal.Error())
 		}
 	}
 	return refusal
@@ -89,27 +94,13 @@ func (t *transfer) Check(ctx context.Context, id policy.PurchaseID) (Outcome, er
 		if sender == nil {
 			return Outcome{Status: Unknown}, fmt.Errorf("transfer %s is on %s, which is not configured", a.Hash, a.Chain)
 		}
-		return outcomeOf(sender.Look(ctx, id, evm.Call{Kind: evm.AttemptTransfer}))
+		standing, r, err := sender.Look(ctx, id, evm.Call{Kind: evm.AttemptTransfer})
+		if err != nil {
+			return Outcome{Status: Unknown}, err
+		}
+		return ofTransaction(transferWorlds, factOf(standing), r), nil
 	}
-	return Outcome{Status: NotPaid}, nil
-}
-
-func outcomeOf(standing evm.Standing, r evm.Receipt, err error) (Outcome, error) {
-	if err != nil {
-		return Outcome{Status: Unknown}, err
-	}
-	switch standing {
-	case evm.StandingDone:
-		return Outcome{Status: Paid, Ref: r.Tx.Hex(), At: r.At, Block: r.Block}, nil
-	case evm.StandingReverted:
-		return Outcome{Status: NotPaid, Reason: policy.ReasonTransferReverted}, nil
-	case evm.StandingCancelled:
-		return Outcome{Status: NotPaid, Reason: policy.ReasonCancelled}, nil
-	case evm.StandingNone:
-		return Outcome{Status: NotPaid}, nil
-	default:
-		return Outcome{Status: NotYet}, nil
-	}
+	return outcomeIn(transferWorlds, factNothing), nil
 }
 
 // refusals says which of evm's errors prove that nothing moved, and why.
@@ -123,6 +114,7 @@ var refusals = []struct {
 	{evm.ErrGasBalance, policy.ReasonInsufficientGas},
 	{evm.ErrCancelled, policy.ReasonCancelled},
 	{evm.ErrLate, policy.ReasonDeadlinePassed},
+	{evm.ErrNoContract, policy.ReasonEscrowUnknown},
 }
 
 func asRefusal(err error) error {

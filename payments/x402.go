@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
 
 	"github.com/agentd-project/agentd/ledger"
@@ -48,7 +49,7 @@ func (x *x402) Ready(ctx context.Context, t policy.Terms) error {
 
 // Pay implements [Rail]. What is stored and not proven dead is presented again;
 // otherwise the one entry of the challenge that equals the grant is signed under
-// the purchase's nonce.
+// the purchase's nonce. A nonce that was cancelled can pay nothing any more.
 func (x *x402) Pay(ctx context.Context, g policy.Grant, job Job) (Evidence, error) {
 	if !g.Valid() || g.Kind() != policy.KindAuthorization {
 		return Evidence{}, wallet.ErrNoGrant
@@ -64,6 +65,9 @@ func (x *x402) Pay(ctx context.Context, g policy.Grant, job Job) (Evidence, erro
 	}
 	if last != nil && last.Status != ledger.AttemptDead {
 		return x.evidence(*last)
+	}
+	if last != nil && last.Ref != "" {
+		return Evidence{}, refuse(policy.ReasonAuthorizationUnused, "the nonce was cancelled by %s", last.Ref)
 	}
 	a, err := x.sign(g, job.Challenge)
 	if err != nil {
@@ -197,14 +201,18 @@ func (x *x402) Check(ctx context.Context, id policy.PurchaseID) (Outcome, error)
 		return Outcome{Status: Unknown}, err
 	}
 	if last == nil {
-		return Outcome{Status: NotPaid}, nil
+		return outcomeIn(x402Worlds, factNothing), nil
 	}
 	if last.Status == ledger.AttemptDead {
-		return Outcome{Status: NotPaid, Reason: policy.ReasonAuthorizationUnused}, nil
+		return outcomeIn(x402Worlds, factDead), nil
 	}
-	o, err := x.ask(ctx, last)
+	found, end, err := x.ask(ctx, last)
 	if err != nil {
 		return Outcome{Status: Unknown}, err
+	}
+	o := outcomeIn(x402Worlds, found)
+	if end.Tx != (common.Hash{}) {
+		o = o.shown(end.Tx.Hex(), end.At, end.Block)
 	}
 	switch {
 	case o.Status == Paid && last.Status != ledger.AttemptFinal:
@@ -218,41 +226,42 @@ func (x *x402) Check(ctx context.Context, id policy.PurchaseID) (Outcome, error)
 	return o, nil
 }
 
-func (x *x402) ask(ctx context.Context, a *ledger.Attempt) (Outcome, error) {
+// ask finds out which world an authorisation is in, and what consumed it.
+func (x *x402) ask(ctx context.Context, a *ledger.Attempt) (fact, evm.AuthorizationEnd, error) {
+	none := evm.AuthorizationEnd{}
 	c := x.set.chains[a.Chain]
 	if c == nil {
-		return Outcome{}, fmt.Errorf("authorisation is on %s, which is not configured", a.Chain)
+		return "", none, fmt.Errorf("authorisation is on %s, which is not configured", a.Chain)
 	}
 	h, err := readHeader(a.Raw)
 	if err != nil {
-		return Outcome{}, err
+		return "", none, err
 	}
 	final, head, err := c.Heads(ctx)
 	if evm.Classify(err) == evm.ActionAbsent {
-		return Outcome{Status: NotYet}, nil
+		return factUnused, none, nil
 	}
 	if err != nil {
-		return Outcome{}, err
+		return "", none, err
 	}
 	consumed, err := c.AuthorizationState(ctx, h.token, a.Signer, h.nonce, &head.Number)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if !consumed {
-		if final.Time.Before(a.ValidBefore) {
-			return Outcome{Status: NotYet}, nil
-		}
-		return Outcome{Status: NotPaid, Reason: policy.ReasonAuthorizationUnused}, nil
+	switch {
+	case err != nil:
+		return "", none, err
+	case !consumed && final.Time.Before(a.ValidBefore):
+		return factUnused, none, nil
+	case !consumed:
+		return factExpired, none, nil
 	}
 	// An hour allows for a wall clock that was ahead of the chain when it was signed.
 	end, err := c.FindAuthorization(ctx, h.token, a.Signer, h.nonce, a.Created.Add(-time.Hour), head)
 	switch {
 	case err != nil:
-		return Outcome{}, err
+		return "", none, err
 	case end.Block > final.Number:
-		return Outcome{Status: NotYet, Ref: end.Tx.Hex()}, nil
+		return factUsedEarly, end, nil
 	case !end.Used:
-		return Outcome{Status: NotPaid, Reason: policy.ReasonAuthorizationUnused, Ref: end.Tx.Hex(), At: end.At, Block: end.Block}, nil
+		return factVoided, end, nil
 	}
-	return Outcome{Status: Paid, Ref: end.Tx.Hex(), At: end.At, Block: end.Block}, nil
+	return factUsed, end, nil
 }
