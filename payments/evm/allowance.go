@@ -88,7 +88,7 @@ func (s *Sender) finished(ctx context.Context, g policy.Grant, kind string, of C
 	var r Receipt
 	if err == nil {
 		if err = f.matches(g, c); err == nil {
-			r, err = s.follow(ctx, f)
+			r, err = s.follow(ctx, f, order{g, c})
 		}
 	}
 	over := errors.Is(err, ErrReverted) || errors.Is(err, ErrCancelled)

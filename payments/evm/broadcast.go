@@ -15,7 +15,7 @@ import (
 // their nonce is taken.
 func (s *Sender) resend(ctx context.Context, f *flight) error {
 	err := s.send(ctx, f.newest(), OutcomeResent)
-	if Classify(err) != ActionAskReceipt {
+	if !Classify(err).reaction().known {
 		return err
 	}
 	return s.displaced(ctx, f)
@@ -27,8 +27,9 @@ func (s *Sender) send(ctx context.Context, p *pending, outcome string) error {
 	err := s.chain.do(ctx, "eth_sendRawTransaction", func(ctx context.Context, e *ethclient.Client) error {
 		return e.SendTransaction(ctx, p.tx)
 	})
-	switch Classify(err) {
-	case ActionNone, ActionAskReceipt:
+	reaction := Classify(err).reaction()
+	switch {
+	case err == nil, reaction.known:
 		s.chain.observe(outcome)
 		if p.Status != ledger.AttemptPrepared {
 			return err
@@ -36,8 +37,7 @@ func (s *Sender) send(ctx context.Context, p *pending, outcome string) error {
 		if e := s.update(ctx, p, ledger.AttemptBroadcast, ""); e != nil {
 			return e
 		}
-	case ActionFailover, ActionLeave:
-	default:
+	case reaction.refused:
 		s.chain.observe(OutcomeRefused)
 	}
 	return err

@@ -103,7 +103,7 @@ func (c *Chain) do(ctx context.Context, method string, request func(context.Cont
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", method, ctx.Err())
 		}
-		if Classify(err) != ActionFailover {
+		if !Classify(err).reaction().next {
 			return err
 		}
 		if errors.Is(err, ErrChainID) {
@@ -124,9 +124,10 @@ func (c *Chain) try(ctx context.Context, n int, method string, request func(cont
 		return err
 	}
 	err := wrap(method, request(ctx, e.client))
-	if Classify(err) == ActionFailover || (err != nil && ctx.Err() != nil) {
+	if Classify(err).reaction().next || (err != nil && ctx.Err() != nil) {
 		// What comes back behind the address may be another node: it is asked anew.
 		e.verified.Store(false)
+		e.failed.Store(time.Now().UnixNano())
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &Error{Action: ActionFailover, Method: method, Cause: fmt.Errorf("no answer within %s", c.cfg.Timeout)}

@@ -17,6 +17,7 @@ const (
 	DefaultPoll    = 250 * time.Millisecond
 	DefaultTimeout = 10 * time.Second
 	DefaultResend  = 15 * time.Second
+	DefaultReplace = 45 * time.Second
 	DefaultLogPage = 2000
 )
 
@@ -70,6 +71,9 @@ type Config struct {
 	// Resend is the interval after which bytes without a receipt are sent again.
 	// Default 15 s.
 	Resend time.Duration
+	// Replace is how long bytes wait to be mined, while blocks come and ask for more
+	// than they offer, before they are replaced. Default 45 s.
+	Replace time.Duration
 	// LogPage is the most blocks that one eth_getLogs asks for. Default 2000.
 	LogPage uint64
 	// Observe is told what became of each transaction and request, one of
@@ -84,6 +88,9 @@ const (
 	OutcomeConfirmed    = "confirmed"
 	OutcomeReverted     = "reverted"
 	OutcomeDisplaced    = "displaced"
+	OutcomeReplaced     = "replaced"
+	OutcomeCancelling   = "cancelling"
+	OutcomeDisagree     = "endpoints_disagree"
 	OutcomeRefused      = "refused"
 	OutcomeFailover     = "failover"
 	OutcomeWrongChainID = "wrong_chain_id"
@@ -91,7 +98,10 @@ const (
 
 // Outcomes returns every outcome that Observe is told, a closed set.
 func Outcomes() []string {
-	return []string{OutcomeSent, OutcomeResent, OutcomeConfirmed, OutcomeReverted, OutcomeDisplaced, OutcomeRefused, OutcomeFailover, OutcomeWrongChainID}
+	return []string{
+		OutcomeSent, OutcomeResent, OutcomeReplaced, OutcomeCancelling, OutcomeConfirmed, OutcomeReverted, OutcomeDisplaced,
+		OutcomeRefused, OutcomeFailover, OutcomeWrongChainID, OutcomeDisagree,
+	}
 }
 
 func (c *Config) validate() error {
@@ -124,6 +134,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Resend <= 0 {
 		c.Resend = DefaultResend
+	}
+	if c.Replace <= 0 {
+		c.Replace = DefaultReplace
 	}
 	if c.LogPage == 0 {
 		c.LogPage = DefaultLogPage

@@ -39,6 +39,9 @@ func (s *Sender) displaced(ctx context.Context, f *flight) error {
 	if other == nil || f.holds(other.Hash()) {
 		return nil
 	}
+	if err := s.agreed(ctx, f, nil, nil); err != nil {
+		return err
+	}
 	if err := s.bury(ctx, f, nil, other.Hash().Hex()); err != nil {
 		return err
 	}

@@ -14,6 +14,9 @@
 // never taken as proof of anything; a nonce counts as taken by something else
 // only if a final block shows the transaction, signed by our key, that took it.
 //
-// The package does not raise the fee of a transaction that is under way, does
-// not follow a mempool and decides nothing about purchases.
+// What waits too long under a fee that the chain no longer takes is replaced under
+// its nonce, up to the ceiling; [Sender.Stuck] lists what does not come to an end
+// by itself. [Sender.Cancel] is for the owner alone.
+//
+// The package does not follow a mempool and decides nothing about purchases.
 package evm

@@ -23,6 +23,8 @@ const maxBody = 16 << 20
 type endpoint struct {
 	client   *ethclient.Client
 	verified atomic.Bool
+	// failed is when it last did not work, in Unix nanoseconds.
+	failed atomic.Int64
 }
 
 func newEndpoint(rawURL string, hc *http.Client) (*endpoint, error) {

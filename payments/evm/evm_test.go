@@ -461,7 +461,7 @@ func TestOutcomesAreAClosedSet(t *testing.T) {
 		}
 		seen[o] = true
 	}
-	if len(seen) != 8 {
+	if len(seen) != 11 {
 		t.Errorf("%d outcomes", len(seen))
 	}
 }

@@ -27,8 +27,6 @@ const (
 type price struct {
 	gas         uint64
 	tip, feeCap money.Amount
-	// worst is gas * feeCap, in wei.
-	worst money.Amount
 }
 
 // quote prices a call on the chain as it is now. It fails with [ErrReverted] if
@@ -57,9 +55,6 @@ func (s *Sender) quote(ctx context.Context, to common.Address, data []byte, t tr
 		return price{}, err
 	}
 	p.gas += t.more
-	if p.worst, err = p.feeCap.Mul(p.gas); err != nil {
-		return price{}, fmt.Errorf("%w: %w", ErrFeeCeiling, err)
-	}
 	return p, nil
 }
 
@@ -91,11 +86,8 @@ func (c *Chain) tip(ctx context.Context) (money.Amount, error) {
 // trial call has succeeded. A token's empty answer is success, as USDT's is.
 func (c *Chain) estimate(ctx context.Context, from, to common.Address, data []byte, t trial) (uint64, error) {
 	out, err := c.call(ctx, from, to, data, nil)
-	if Classify(err) == ActionReverted {
-		return 0, fmt.Errorf("%w: %w", ErrReverted, err)
-	}
 	if err != nil {
-		return 0, err
+		return 0, untried(err)
 	}
 	if t.ofToken && len(out) > 0 && !bytes.Equal(out, common.LeftPadBytes([]byte{1}, 32)) {
 		return 0, fmt.Errorf("%w: the token answers the trial call with false", ErrReverted)
@@ -105,15 +97,20 @@ func (c *Chain) estimate(ctx context.Context, from, to common.Address, data []by
 		gas, err = e.EstimateGas(ctx, ethereum.CallMsg{From: from, To: &to, Data: data})
 		return err
 	})
-	switch action := Classify(err); {
-	case action == ActionReverted:
-		return 0, fmt.Errorf("%w: %w", ErrReverted, err)
-	case action == ActionFund:
-		return 0, fmt.Errorf("%w: %w", ErrGasBalance, err)
-	case err != nil:
-		return 0, err
-	case gas == 0 || gas > maxGas:
+	if err != nil {
+		return 0, untried(err)
+	}
+	if gas == 0 || gas > maxGas {
 		return 0, &Error{Action: ActionReport, Method: "eth_estimateGas", Cause: fmt.Errorf("impossible estimate %d", gas)}
 	}
 	return gas + gas/4, nil
+}
+
+// untried makes the proof of a trial's error, if it is one, that nothing was done
+// and nothing can be now.
+func untried(err error) error {
+	if proof := Classify(err).reaction().proof; proof != nil {
+		return fmt.Errorf("%w: %w", proof, err)
+	}
+	return err
 }

@@ -102,6 +102,10 @@ func (s *Sender) stored(ctx context.Context, id policy.PurchaseID, c Call) (*fli
 			}
 			continue
 		}
+		if by == nil && f.dead() && f.newest().Kind == AttemptCancel && Pays(f.kind) && Pays(c.Kind) {
+			// Something else took the nonce, but the owner's word stands.
+			return nil, fmt.Errorf("%w: %s, whose nonce another transaction took", ErrCancelled, f.kind)
+		}
 		if f.kind != c.Kind || f.dead() {
 			continue
 		}

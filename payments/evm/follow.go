@@ -28,8 +28,11 @@ const (
 // A refusal (fee, funds) does not undo an earlier acceptance elsewhere. So the
 // same bytes are sent again and nothing is signed under another nonce, until a
 // final block decides.
-func (s *Sender) follow(ctx context.Context, f *flight) (Receipt, error) {
-	wait, sent := firstPoll, time.Time{}
+func (s *Sender) follow(ctx context.Context, f *flight, o order) (Receipt, error) {
+	if err := s.tidy(ctx, f); err != nil {
+		return Receipt{}, err
+	}
+	pause, sent := firstPoll, time.Time{}
 	if f.newest().Status == ledger.AttemptPrepared {
 		if err := s.send(ctx, f.newest(), OutcomeSent); decided(err) || (err != nil && ctx.Err() != nil) {
 			return Receipt{}, err
@@ -37,27 +40,73 @@ func (s *Sender) follow(ctx context.Context, f *flight) (Receipt, error) {
 		sent = time.Now()
 	}
 	for {
-		r, done, err := s.look(ctx, f)
-		if done || decided(err) {
-			return r, err
+		r, done, last := s.look(ctx, f)
+		w := s.waits.begin(f, s.now())
+		if done || decided(last) {
+			s.conclusion(w, last)
+			return r, last
 		}
-		last := err
-		if err == nil && f.mined() == nil && time.Since(sent) >= s.chain.cfg.Resend {
-			last = s.resend(ctx, f)
-			if decided(last) {
+		if wish := s.wishes.take(f.newest().Purchase); wish != nil {
+			wish.err = s.cancelFlight(ctx, f)
+			close(wish.done)
+			if decided(wish.err) {
+				return Receipt{}, wish.err
+			}
+		} else if last == nil && f.mined() == nil && time.Since(sent) >= s.chain.cfg.Resend {
+			if last = s.press(ctx, f, o, w); decided(last) {
+				s.conclusion(w, last)
 				return Receipt{}, last
 			}
 			sent = time.Now()
 		}
+		s.noteTrouble(f, w, last)
 		limit := s.chain.cfg.Poll
-		if Classify(last) == ActionFailover {
+		if Classify(last).reaction().next {
 			limit = max(limit, maxPoll)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return Receipt{}, stopped(f.newest(), err, last)
 		}
-		wait = min(2*wait, limit)
+		pause = min(2*pause, limit)
 	}
+}
+
+// press sends bytes again that are not mined and looks at why they are not.
+func (s *Sender) press(ctx context.Context, f *flight, o order, w *wait) error {
+	refused := s.resend(ctx, f)
+	if decided(refused) || Classify(refused).reaction().next {
+		return refused
+	}
+	reason, err := s.assess(ctx, f, o, w)
+	if err != nil {
+		return err
+	}
+	if Classify(refused) == ActionFund && reason != "" {
+		reason = StuckGasBalance
+	}
+	s.waits.note(w, reason)
+	return refused
+}
+
+// noteTrouble records what keeps a look at the chain from an answer.
+func (s *Sender) noteTrouble(f *flight, w *wait, last error) {
+	switch {
+	case errors.Is(last, ErrDisagree):
+		s.waits.note(w, StuckDisagree)
+	case errors.Is(last, ErrUnavailable) && time.Since(w.from) >= s.chain.cfg.Replace:
+		s.waits.note(w, StuckUnavailable)
+	case last == nil && f.mined() != nil:
+		s.waits.note(w, "")
+	}
+}
+
+// conclusion ends a wait that the chain has decided, unless a person must look.
+func (s *Sender) conclusion(w *wait, err error) {
+	if errors.Is(err, ErrNoEffect) {
+		s.waits.note(w, StuckNoEffect)
+		return
+	}
+	s.waits.end(w.Purchase)
 }
 
 // stopped says what was known when a wait ended.

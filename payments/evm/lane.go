@@ -60,13 +60,10 @@ func worstOf(lane []ledger.Attempt) (sum money.Amount, err error) {
 	return sum, nil
 }
 
-// afford says whether the account and the gas budget of a day bear a cost beside
-// what is under way.
-func (s *Sender) afford(ctx context.Context, worst money.Amount, lane []ledger.Attempt) error {
+// afford says whether the account and the gas budget of a day bear all that the
+// lane's transactions may cost.
+func (s *Sender) afford(ctx context.Context, lane []ledger.Attempt) error {
 	needed, err := worstOf(lane)
-	if err == nil {
-		needed, err = needed.Add(worst)
-	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrGasBudget, err)
 	}

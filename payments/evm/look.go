@@ -95,6 +95,9 @@ func (s *Sender) conclude(ctx context.Context, f *flight, p *pending, seen *type
 	if block.Hash != seen.BlockHash {
 		return Receipt{}, false, &Error{Action: ActionAbsent, Method: "eth_getTransactionReceipt", Cause: fmt.Errorf("receipt of block %s, but block %d is %s", seen.BlockHash, block.Number, block.Hash)}
 	}
+	if err := s.agreed(ctx, f, p, seen); err != nil {
+		return Receipt{}, false, err
+	}
 	r := Receipt{Tx: p.tx.Hash(), Block: block.Number, At: block.Time, GasUsed: seen.GasUsed}
 	if r.Fee, err = feeOf(p, seen); err != nil {
 		return Receipt{}, false, err
@@ -128,6 +131,27 @@ func (s *Sender) conclude(ctx context.Context, f *flight, p *pending, seen *type
 		return r, false, &decidedError{fmt.Errorf("%w: %s %s", ErrReverted, f.kind, p.Hash)}
 	}
 	return r, true, nil
+}
+
+// agreed asks the other endpoints about what a decision would rest on: that the
+// winner, nil for a transaction that is not ours, was mined and nothing else was.
+// What is decided already is not asked again.
+func (s *Sender) agreed(ctx context.Context, f *flight, winner *pending, seen *types.Receipt) error {
+	if f.decidedBy() != nil {
+		return nil
+	}
+	for _, p := range f.signed {
+		if p == winner {
+			if err := s.chain.agreed(ctx, p.tx.Hash(), seen); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.chain.agreed(ctx, p.tx.Hash(), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bury records that everything but the winner can never be mined. It comes before

@@ -43,7 +43,7 @@ func (s *Sender) Ready(ctx context.Context, kind string, token, receiver common.
 	if err != nil {
 		return err
 	}
-	return s.afford(ctx, p.worst, lane)
+	return s.afford(ctx, append(lane, ledger.Attempt{FeeCap: p.feeCap, Gas: p.gas}))
 }
 
 // ErrNoContract says that there is no code at the address of an escrow contract.
@@ -87,14 +87,14 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant, c Call) (*flight, 
 	if err != nil {
 		return nil, err
 	}
-	if err := s.afford(ctx, p.worst, lane); err != nil {
-		return nil, err
-	}
 	nonce, err := s.nextNonce(ctx, lane)
 	if err != nil {
 		return nil, err
 	}
 	gas := wallet.Gas{ChainID: s.chain.id, Nonce: nonce, Gas: p.gas, TipCap: p.tip, FeeCap: p.feeCap}
+	if err := s.afford(ctx, append(lane, laneEntry(gas))); err != nil {
+		return nil, err
+	}
 	signed, err := s.sign(g, c, gas)
 	if err != nil {
 		return nil, err

@@ -56,6 +56,8 @@ type Sender struct {
 	lane      lock
 	purchases locks
 	spenders  locks
+	waits     waits
+	wishes    wishes
 }
 
 // NewSender returns a sender.
@@ -66,7 +68,7 @@ func NewSender(cfg SenderConfig) (*Sender, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Sender{chain: cfg.Chain, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, lane: newLock(), purchases: newLocks(), spenders: newLocks()}, nil
+	return &Sender{chain: cfg.Chain, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, lane: newLock(), purchases: newLocks(), spenders: newLocks(), waits: newWaits(), wishes: newWishes()}, nil
 }
 
 // Receipt is a transaction that a final block holds.
@@ -124,7 +126,7 @@ func (s *Sender) carry(ctx context.Context, g policy.Grant, c Call, again bool) 
 		if err := f.matches(g, c); err != nil {
 			return Receipt{}, err
 		}
-		r, err := s.follow(ctx, f)
+		r, err := s.follow(ctx, f, order{g, c})
 		if !errors.Is(err, errDisplaced) {
 			return r, err
 		}
@@ -166,7 +168,11 @@ func (s *Sender) Look(ctx context.Context, id policy.PurchaseID, c Call) (Standi
 	default:
 		return standingOf(Receipt{}, false, err)
 	}
-	return standingOf(s.look(ctx, f))
+	r, done, err := s.look(ctx, f)
+	if done || decided(err) {
+		s.conclusion(s.waits.begin(f, s.now()), err)
+	}
+	return standingOf(r, done, err)
 }
 
 func standingOf(r Receipt, done bool, err error) (Standing, Receipt, error) {
