@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -65,6 +66,7 @@ func (e escrows) find(chain money.ChainID, address common.Address) (Escrow, erro
 type escrow struct {
 	transfer
 	escrows escrows
+	now     func() time.Time
 }
 
 var (
@@ -115,7 +117,7 @@ func (e *escrow) Pay(ctx context.Context, g policy.Grant, job Job) (Evidence, er
 	if err != nil {
 		return Evidence{}, e.unlessSigned(ctx, job.Purchase, err)
 	}
-	l := &locking{chain: c, sender: sender, ledger: e.held.ledger, payer: e.held.signer, grant: g, abi: listed.Contract}
+	l := &locking{chain: c, sender: sender, ledger: e.held.ledger, payer: e.held.signer, grant: g, abi: listed.Contract, now: e.now}
 	r, err := l.pay(ctx)
 	if err != nil {
 		return Evidence{}, err

@@ -27,6 +27,7 @@ type locking struct {
 	payer  common.Address
 	grant  policy.Grant
 	abi    *wallet.EscrowABI
+	now    func() time.Time
 }
 
 func (l *locking) call(kind string) evm.Call { return evm.Call{Kind: kind, Escrow: l.abi} }
@@ -87,8 +88,9 @@ func (l *locking) possible(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !head.Time.Before(l.grant.RefundFrom()) {
-		return refuse(policy.ReasonLockExpired, "it would end at %s", l.grant.RefundFrom().UTC().Format(time.RFC3339))
+	end := l.grant.RefundFrom()
+	if !head.Time.Before(end) || !l.now().Before(end) {
+		return refuse(policy.ReasonLockExpired, "it would end at %s", end.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func NewSet(cfg SetConfig) (*Set, error) {
 		s.rails[name] = &transfer{name: name, set: s, held: account}
 	}
 	for _, name := range []string{policy.RailEscrow, policy.RailOnchainEscrow} {
-		s.rails[name] = &escrow{transfer: transfer{name: name, set: s, held: account}, escrows: listed}
+		s.rails[name] = &escrow{transfer: transfer{name: name, set: s, held: account}, escrows: listed, now: cfg.Now}
 	}
 	s.rails[policy.RailX402] = &x402{
 		set: s, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, maxAuthorization: cfg.MaxAuthorization, held: account,

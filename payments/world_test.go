@@ -30,6 +30,8 @@ import (
 
 var (
 	seller = common.HexToAddress("0x3333333333333333333333333333333333333333")
+	// keeper keeps an escrow that takes plain transfers.
+	keeper = common.HexToAddress("0x4444444444444444444444444444444444444444")
 	price  = money.FromUint64(10000)
 )
 
@@ -45,6 +47,8 @@ type world struct {
 	wallet *wallet.Wallet
 	path   string
 	now    func() time.Time
+	// escrows are those that the owner lists.
+	escrows []payments.Escrow
 
 	ledger *ledger.Ledger
 	guard  *policy.Guard
@@ -72,11 +76,20 @@ func account() chain.Account {
 // transactions only.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	c, err := chain.NewMemory(chain.Config{Accounts: []chain.Account{account()}, BlockTime: -1})
+	return newWorldAt(t, time.Now)
+}
+
+// newWorldAt makes one in which everybody reads the same clock.
+func newWorldAt(t testing.TB, now func() time.Time, more ...chain.Account) *world {
+	t.Helper()
+	c, err := chain.NewMemory(chain.Config{Accounts: append(more, account()), BlockTime: -1, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return worldOn(t, c)
+	w := worldOn(t, c)
+	w.now = now
+	w.restart()
+	return w
 }
 
 func worldOn(t testing.TB, c testChain) *world {
@@ -85,9 +98,11 @@ func worldOn(t testing.TB, c testChain) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	contract := wallet.DefaultEscrowABI()
 	f := &faults{next: chain.Transport(c.Handler()), calls: map[string]int{}}
 	wd := &world{
 		t: t, chain: c, faults: f, wallet: w, path: filepath.Join(t.TempDir(), "ledger.db"), now: time.Now,
+		escrows: []payments.Escrow{{Chain: chain.CAIP2ID, Address: chain.EscrowAddress, Contract: &contract}, {Chain: chain.CAIP2ID, Address: keeper}},
 		config: evm.Config{
 			ID: chain.CAIP2ID, Name: "base-sepolia", RPC: []string{"http://one.test/key-SECRET"}, HTTPClient: &http.Client{Transport: f},
 			Gas:    evm.Gas{MaxFeePerGas: money.FromUint64(100e9), PerDay: money.FromUint64(1e17)},
@@ -114,7 +129,7 @@ func (w *world) start() {
 	if w.evm, err = evm.Dial(w.config); err != nil {
 		w.t.Fatal(err)
 	}
-	w.set, err = payments.NewSet(payments.SetConfig{Wallet: w.wallet, Ledger: w.ledger, Chains: []*evm.Chain{w.evm}, Now: w.now})
+	w.set, err = payments.NewSet(payments.SetConfig{Wallet: w.wallet, Ledger: w.ledger, Chains: []*evm.Chain{w.evm}, Escrows: w.escrows, Now: w.now})
 	if err != nil {
 		w.t.Fatal(err)
 	}
