@@ -43,6 +43,8 @@ type node struct {
 	answer func(host, method string, params json.RawMessage) (result, failure any, ok bool)
 	// down says which hosts refuse connections.
 	down map[string]bool
+	// before runs before each call that reaches the chain.
+	before func()
 }
 
 func newNode(t *testing.T) *node {
@@ -69,7 +71,7 @@ func (n *node) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	n.mu.Lock()
 	n.calls = append(n.calls, req.URL.Host+" "+call.Method)
-	down, answer := n.down[req.URL.Host], n.answer
+	down, answer, before := n.down[req.URL.Host], n.answer, n.before
 	n.mu.Unlock()
 	if down {
 		return nil, errors.New("connection refused")
@@ -82,6 +84,9 @@ func (n *node) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(doc))}, err
 		}
+	}
+	if before != nil {
+		before()
 	}
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	return n.next.RoundTrip(req)
