@@ -7,9 +7,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
-
-	"github.com/agentd-project/agentd/internal/failpoint"
 )
 
 // ErrShut says that the ledger was closed.
@@ -23,6 +22,9 @@ type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
 	shut  bool
+	// queue holds the writes that wait for a commit; mu guards it.
+	mu    sync.Mutex
+	queue []*request
 	// seq and hash are the journal's head while headKnown; only this connection
 	// moves it. Whatever is not committed makes them unknown.
 	seq       int64
@@ -104,63 +106,6 @@ func (t *txn) rows(query string, args ...any) (*sql.Rows, error) {
 		return nil, err
 	}
 	return s.QueryContext(t.ctx, args...)
-}
-
-// errUnchanged ends a write without a commit and without an error.
-var errUnchanged = errors.New("nothing to write")
-
-// write runs do in one transaction and commits it. If do fails, or ctx ends
-// before the commit, nothing is stored.
-func (l *Ledger) write(ctx context.Context, what string, do func(*txn) error) error {
-	select {
-	case l.w.lock <- struct{}{}:
-		defer func() { <-l.w.lock }()
-	case <-ctx.Done():
-		return fmt.Errorf("ledger: %s: %w", what, ctx.Err())
-	}
-	err := l.locked(ctx, do)
-	if errors.Is(err, errUnchanged) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
-	}
-	return nil
-}
-
-func (l *Ledger) locked(ctx context.Context, do func(*txn) error) (err error) {
-	if l.w.shut {
-		return ErrShut
-	}
-	t := &txn{w: l.w, ctx: context.WithoutCancel(ctx), now: l.now().UTC()}
-	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	committed := false
-	defer func() {
-		if committed {
-			return
-		}
-		t.w.headKnown = false
-		// SQLite has rolled back by itself after some faults; then this one fails
-		// and tells nothing new.
-		_, _ = t.exec("ROLLBACK")
-	}()
-	if err := do(t); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	failpoint.Hit(failpoint.BeforeCommit)
-	start := time.Now()
-	if _, err := t.exec("COMMIT"); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	committed = true
-	failpoint.Hit(failpoint.AfterCommit)
-	l.observe(time.Since(start))
-	return nil
 }
 
 // reader looks at the file beside the writer. One connection keeps its
