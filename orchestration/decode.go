@@ -20,6 +20,10 @@ import (
 //	need:"value"    has to be there and not null
 //	need:"text"     has to be a text with at least one character
 
+// maxText bounds one text of a reply, as it stands in the JSON. What has no type
+// of its own (a result, metadata) is bounded by the reply only.
+const maxText = 64 << 10
+
 // faulty is a record with a condition that tags cannot express.
 type faulty interface{ fault() *shapeFault }
 
@@ -86,6 +90,9 @@ func decode(raw []byte, v reflect.Value) *shapeFault {
 	case v.Type() == rawType:
 		v.SetBytes(raw)
 		return nil
+	}
+	if v.Kind() == reflect.String && len(raw) > maxText {
+		return &shapeFault{problem: "is longer than 65536 bytes"}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:

@@ -17,7 +17,7 @@ const (
 
 // maxPages bounds one iteration, so that a server whose cursors never end cannot
 // hold a caller for ever.
-const maxPages = 10_000
+const maxPages = 1_000
 
 // ListOptions chooses a page of a list.
 type ListOptions struct {

@@ -53,6 +53,15 @@ type IssuedPairing struct {
 	PairingToken Secret `json:"pairingToken" need:"text"`
 }
 
+// fault refuses a token that could not be sent: it would stand in the way until
+// the next rotation.
+func (p *IssuedPairing) fault() *shapeFault {
+	if !headerSafe(p.PairingToken) {
+		return &shapeFault{member: "pairingToken", problem: "is not one line of visible ASCII characters"}
+	}
+	return nil
+}
+
 // PairingVerification says when and by whom the pairing was signed.
 type PairingVerification struct {
 	Method             VerificationMethod `json:"method" need:"value"`

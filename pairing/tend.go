@@ -14,6 +14,9 @@ import (
 	"github.com/agentd-project/agentd/policy"
 )
 
+// maxOwn bounds how many of our own pairings are compared at a time.
+const maxOwn = 32
+
 // pass does one round: read the list, act on what it says, renew the session if
 // that is due.
 func (s *Service) pass(ctx context.Context, o order) error {
@@ -67,14 +70,20 @@ func (s *Service) adopt(rec record) {
 
 // find reads the machine's pairings and picks ours.
 func (s *Service) find(ctx context.Context, b binding) (*orchestration.Pairing, standing, error) {
-	var all []orchestration.Pairing
+	var own []orchestration.Pairing
 	for p, err := range s.API.Pairings(ctx, b.MachineID, orchestration.ListOptions{}) {
 		if err != nil {
 			return nil, standingNone, fmt.Errorf("read the machine's pairings: %w", err)
 		}
-		all = append(all, p)
+		if !b.owns(p) {
+			continue // a list may be long and its records large: what is not ours is not kept
+		}
+		if p.Raw, own = nil, append(own, p); len(own) > maxOwn {
+			best, _ := pick(own, b, s.rec.PairingID)
+			own = []orchestration.Pairing{*best}
+		}
 	}
-	found, st := pick(all, b, s.rec.PairingID)
+	found, st := pick(own, b, s.rec.PairingID)
 	return found, st, nil
 }
 
