@@ -44,7 +44,7 @@ func (m *Market) sendExecute(ctx context.Context, p *purchase) (*orchestration.E
 		return m.api.ExecuteOrder(ctx, s.Token, p.OrderID, r)
 	})
 	if err == nil && reply.Order.ID != p.OrderID {
-		return nil, waitFor(policy.ReasonServiceMismatch, fmt.Errorf("execute of order %s answered for order %s", p.OrderID, reply.Order.ID))
+		return nil, waitFor(policy.ReasonServiceMismatch, fmt.Errorf("execute of order %s answered for order %.80q", p.OrderID, reply.Order.ID))
 	}
 	return reply, err
 }
@@ -67,7 +67,7 @@ func (m *Market) executed(p *purchase, reply *orchestration.ExecuteReply) (step,
 		p.doc.Result = e.Outcome.Result
 		return step{event: EventDelivered, detail: e.Outcome.ID}, nil
 	case orchestration.OutcomeFailed:
-		p.doc.ResultErr = e.Outcome.ErrorMessage
+		p.doc.ResultErr = clip(e.Outcome.ErrorMessage, maxDetail)
 		return m.ranFailed(p)
 	default: // external, or a status of a newer Market: somebody has to look
 		return handedOff(p, &orchestration.Handoff{Label: string(e.Outcome.Status), URL: e.Outcome.ExternalRef})
@@ -75,7 +75,11 @@ func (m *Market) executed(p *purchase, reply *orchestration.ExecuteReply) (step,
 }
 
 func handedOff(p *purchase, h *orchestration.Handoff) (step, error) {
-	text, err := json.Marshal(h)
+	kept := orchestration.Handoff{Label: clip(h.Label, maxDetail), URL: clip(h.URL, maxDetail)}
+	for _, note := range h.Notes[:min(len(h.Notes), maxNotes)] {
+		kept.Notes = append(kept.Notes, clip(note, maxDetail))
+	}
+	text, err := json.Marshal(&kept)
 	if err != nil {
 		return step{}, err
 	}
@@ -153,12 +157,13 @@ func (m *Market) findExecution(ctx context.Context, p *purchase) (step, error) {
 		}
 		return handedOff(p, order.Handoff)
 	case orchestration.OrderConfirmed:
+		// Not by us: we have seen no result. What was paid is accounted for all the same.
 		p.doc.PaymentStatus = ""
-		return step{event: EventConfirmed}, nil
+		return step{event: EventConfirmed, reason: policy.ReasonResultMissing}, nil
 	case orchestration.OrderDisputed:
 		return step{event: EventDisputed, reason: policy.ReasonDisputed}, nil
 	case orchestration.OrderFailed:
-		p.doc.ResultErr = order.ErrorMessage
+		p.doc.ResultErr = clip(order.ErrorMessage, maxDetail)
 		return m.ranFailed(p)
 	case orchestration.OrderCancelled:
 		if p.doc.Terms.free() {
@@ -198,7 +203,7 @@ func (m *Market) readOrder(ctx context.Context, p *purchase) (*orchestration.Ord
 		return nil, wait(err)
 	}
 	if order.ID != p.OrderID {
-		return nil, waitFor(policy.ReasonServiceMismatch, fmt.Errorf("order %s was asked for, %s answered", p.OrderID, order.ID))
+		return nil, waitFor(policy.ReasonServiceMismatch, fmt.Errorf("order %s was asked for, %.80q answered", p.OrderID, order.ID))
 	}
 	return order, nil
 }
@@ -218,6 +223,9 @@ func (m *Market) accept(ctx context.Context, p *purchase) (step, error) {
 	reply, err := call(ctx, m, func(s pairing.Session) (*orchestration.ConfirmReply, error) {
 		return m.api.ConfirmOrder(ctx, s.Token, p.OrderID)
 	})
+	if err == nil && reply.Order.ID != p.OrderID {
+		return step{}, waitFor(policy.ReasonServiceMismatch, fmt.Errorf("confirmation of order %s answered for order %.80q", p.OrderID, reply.Order.ID))
+	}
 	if err != nil {
 		return step{}, wait(err)
 	}
@@ -249,7 +257,7 @@ func (m *Market) checkResult(ctx context.Context, p *purchase) (step, error) {
 	case errors.Is(err, errNoResult):
 		return step{event: EventHold, reason: policy.ReasonResultMissing}, nil
 	default:
-		p.doc.ResultErr = err.Error()
+		p.doc.ResultErr = clip(err.Error(), maxDetail)
 		return m.unusable(p, policy.ReasonResultRejected)
 	}
 }
@@ -266,7 +274,7 @@ func (m *Market) findConfirmation(ctx context.Context, p *purchase) (step, error
 		// the Market calls the order confirmed does not make a result acceptable.
 		p.doc.PaymentStatus = ""
 		if err := p.doc.Need.Accept.check(p.doc.Result); err != nil {
-			p.doc.ResultErr = err.Error()
+			p.doc.ResultErr = clip(err.Error(), maxDetail)
 		} else if p.doc.Word == "" {
 			if err := p.doc.Need.Deliver.write(p.doc.Result); err != nil {
 				return step{}, waitFor(policy.ReasonDeliveryFailed, err)

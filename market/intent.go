@@ -96,6 +96,9 @@ func (m *Market) compareIntent(p *purchase, payment *orchestration.Payment) (exa
 	if !p.mayPay(payment.Status) {
 		return fail(policy.ReasonHeld, "the payment reads "+string(payment.Status)+" before anything was paid")
 	}
+	if payment.OrderID != p.OrderID {
+		return fail(policy.ReasonServiceMismatch, "the payment is of order "+payment.OrderID)
+	}
 	if !policy.SameRail(quoted.Rail, string(payment.Rail.Type)) {
 		return fail(policy.ReasonRailMismatch, string(payment.Rail.Type))
 	}
@@ -229,10 +232,18 @@ func (m *Market) payable(t terms) func(payments.Entry) policy.Reason {
 			return policy.ReasonPayeeMismatch
 		case e.Name != token.DomainName || e.Version != token.DomainVersion:
 			return policy.ReasonDomainMismatch
+		case t.Priced && !costs(e.Amount, token.Decimals, t.Price):
+			return policy.ReasonPriceChanged
 		default:
 			return policy.Allowed
 		}
 	}
+}
+
+// costs says whether an amount of a token is worth a price, to the last digit.
+func costs(amount money.Amount, decimals uint8, price money.Value) bool {
+	value, err := money.ValueOf(amount, decimals)
+	return err == nil && value == price
 }
 
 func (m *Market) configured(chain money.ChainID) bool {

@@ -42,10 +42,10 @@ func (m *Market) search(ctx context.Context, p *purchase) (step, error) {
 		return step{event: EventNoMatch, reason: reason}, nil
 	}
 	if p.OrderID != "" { // left behind: the Market has no cancel
-		p.doc.Duplicates = append(p.doc.Duplicates, p.OrderID)
+		p.doc.leftBehind(p.OrderID)
 	}
-	p.SearchID, p.QuoteID, p.OrderID = found.ID, best.quote, ""
-	p.doc.Terms, p.doc.QuoteExpiry = best.terms, best.expires
+	p.SearchID, p.QuoteID, p.OrderID = clip(found.ID, maxName), clip(best.quote, maxName), ""
+	p.doc.Terms, p.doc.QuoteExpiry = best.terms.clipped(), best.expires
 	if reason == policy.Allowed {
 		return step{event: EventMatched, detail: best.quote}, nil
 	}
@@ -56,8 +56,9 @@ func (m *Market) search(ctx context.Context, p *purchase) (step, error) {
 	return s, err
 }
 
-// explain lists every quote with its reason, the ranked order kept.
+// explain lists the best quotes with their reasons, the ranked order kept.
 func explain(candidates []candidate, best *candidate) []Explained {
+	candidates = candidates[:min(len(candidates), maxShown)]
 	list := make([]Explained, 0, len(candidates))
 	for i := range candidates {
 		e := candidates[i].explained()

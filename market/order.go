@@ -15,8 +15,12 @@ import (
 	"github.com/agentd-project/agentd/policy"
 )
 
-// maxListed bounds how many orders are looked through for a lost one.
-const maxListed = 2000
+const (
+	// maxListed bounds how many orders are looked through for a lost one.
+	maxListed = 2000
+	// maxDuplicates bounds how many orders that were left behind are recorded.
+	maxDuplicates = 50
+)
 
 // createOrder creates the order (POST /market/orders). The call is not
 // idempotent: an answer that is lost is looked for in the list by findOrder,
@@ -67,38 +71,57 @@ func (m *Market) findOrder(ctx context.Context, p *purchase) (step, error) {
 	if err != nil {
 		return step{}, noSession(ctx, err)
 	}
-	var mine []orchestration.Order
+	var mine listedOrders
 	seen := 0
 	for order, err := range m.api.Orders(ctx, s.MachineID, orchestration.ListOptions{}) {
 		if err != nil {
 			return m.listUnreadable(err)
 		}
 		if order.SearchID == p.SearchID && order.QuoteID == p.QuoteID {
-			mine = append(mine, order)
+			mine.add(order)
 		}
 		if seen++; seen >= maxListed {
 			break
 		}
 	}
-	if len(mine) == 0 {
+	if mine.oldest == nil {
 		if left := time.Until(p.doc.OrderSent.Add(m.patience)); left > 0 {
 			err := fmt.Errorf("no order of search %s yet", p.SearchID)
 			return step{}, &waitError{reason: policy.ReasonOrderAmbiguous, pause: min(left, 2*time.Second), err: err}
 		}
 		return m.orderAgain(p)
 	}
-	oldest := mine[0]
-	for _, order := range mine[1:] {
-		if order.CreatedAt < oldest.CreatedAt || (order.CreatedAt == oldest.CreatedAt && order.ID < oldest.ID) {
-			oldest = order
+	p.doc.leftBehind(mine.others...)
+	return m.ordered(p, mine.oldest)
+}
+
+// listedOrders are the orders of one search and quote: the oldest, and the names
+// of the others. No more is kept, since a list may be long and its records large.
+type listedOrders struct {
+	oldest *orchestration.Order
+	others []string
+}
+
+func (l *listedOrders) add(order orchestration.Order) {
+	switch o := l.oldest; {
+	case o == nil:
+		l.oldest = &order
+		return
+	case order.CreatedAt < o.CreatedAt || (order.CreatedAt == o.CreatedAt && order.ID < o.ID):
+		l.oldest, order = &order, *o
+	}
+	if len(l.others) < maxDuplicates {
+		l.others = append(l.others, order.ID)
+	}
+}
+
+// leftBehind records orders that are never paid.
+func (d *document) leftBehind(orders ...string) {
+	for _, id := range orders {
+		if len(d.Duplicates) < maxDuplicates {
+			d.Duplicates = append(d.Duplicates, clip(id, maxName))
 		}
 	}
-	for _, order := range mine {
-		if order.ID != oldest.ID {
-			p.doc.Duplicates = append(p.doc.Duplicates, order.ID)
-		}
-	}
-	return m.ordered(p, &oldest)
 }
 
 // orderAgain notes durably that an order is about to be sent once more.
@@ -118,15 +141,21 @@ func (m *Market) listUnreadable(err error) (step, error) {
 
 // ordered compares the order with what was quoted; a set term never changes.
 func (m *Market) ordered(p *purchase, order *orchestration.Order) (step, error) {
-	p.OrderID, p.doc.Due = order.ID, order.Payment
-	p.doc.Due.Raw, p.doc.Due.Notes = nil, nil // for display only; the record stays small
 	t := p.doc.Terms
 	refuse := func(reason policy.Reason, detail string) (step, error) {
 		return step{event: EventRefused, reason: reason, detail: detail}, nil
 	}
+	if len(order.ID) > maxName {
+		return refuse(policy.ReasonServiceMismatch, "the order's name is too long")
+	}
+	p.OrderID, p.doc.Due = order.ID, due(order.Payment)
 	switch {
-	case order.ServiceID != t.Service || order.Operation != t.Operation || order.ProviderKey != t.Provider:
-		return refuse(policy.ReasonServiceMismatch, "the order is for another service or operation")
+	case order.ServiceID != t.Service || order.Operation != t.Operation || order.ProviderKey != t.Provider || order.SkillKey != t.Skill:
+		return refuse(policy.ReasonServiceMismatch, "the order is for another service, skill or operation")
+	case (order.ExecutionMode == orchestration.ExecutionNative) != t.Native:
+		return refuse(policy.ReasonServiceMismatch, "the order runs elsewhere than the quote said")
+	case orDefault(order.SearchID, p.SearchID) != p.SearchID || orDefault(order.QuoteID, p.QuoteID) != p.QuoteID:
+		return refuse(policy.ReasonServiceMismatch, "the order belongs to another search or quote")
 	case order.Payment.Required && t.free():
 		return refuse(policy.ReasonRailMismatch, "the order wants a payment, the quote did not")
 	case !offers(order.Payment, t.Rail):
@@ -141,6 +170,18 @@ func (m *Market) ordered(p *purchase, order *orchestration.Order) (step, error) 
 	}
 	p.doc.Terms = again
 	return step{event: EventOrdered, detail: order.ID}, nil
+}
+
+// due keeps of an order's payment what the intent is asked with.
+func due(payment orchestration.PaymentTerms) orchestration.PaymentTerms {
+	kept := orchestration.PaymentTerms{Chain: payment.Chain, Token: payment.Token, TokenAddress: payment.TokenAddress, TokenMint: payment.TokenMint,
+		PayeeAddress: payment.PayeeAddress, WalletAddress: payment.WalletAddress, PayerAddress: payment.PayerAddress}
+	for _, name := range []*string{&kept.Chain, &kept.Token, &kept.TokenAddress, &kept.TokenMint, &kept.PayeeAddress, &kept.WalletAddress, &kept.PayerAddress} {
+		if len(*name) > maxName {
+			*name = ""
+		}
+	}
+	return kept
 }
 
 func offers(payment orchestration.PaymentTerms, rail string) bool {

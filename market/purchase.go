@@ -109,6 +109,15 @@ type document struct {
 	SpentAt  time.Time `json:"spent_at,omitzero"`
 }
 
+// clipped shortens the names of terms that were refused; those that are acted on
+// are short.
+func (t terms) clipped() terms {
+	for _, name := range []*string{&t.Service, &t.Skill, &t.Provider, &t.ServiceType, &t.Operation, &t.Rail, &t.Currency, &t.PriceText} {
+		*name = clip(*name, maxName)
+	}
+	return t
+}
+
 // Shown is what an approval is about; its hash binds the approval to it.
 type Shown struct {
 	Service  string         `json:"service"`
@@ -183,7 +192,7 @@ func (p *purchase) move(row Row, s step) (*ledger.Move, error) {
 	record := p.Purchase
 	record.State, record.Final, record.Reason, record.Doc = string(next), next.Kind() == Final, s.reason, doc
 	record.Rail, record.Value = p.doc.Terms.Rail, p.doc.Terms.Price
-	return &ledger.Move{Purchase: &record, From: p.State, Event: string(s.event), Detail: s.detail}, nil
+	return &ledger.Move{Purchase: &record, From: p.State, Event: string(s.event), Detail: clip(s.detail, maxDetail)}, nil
 }
 
 func (p *purchase) adopt(mv *ledger.Move) {

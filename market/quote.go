@@ -23,8 +23,9 @@ const quoteMargin = 10 * time.Second
 // judge reads every quote of a search and asks the guard about each, on the
 // rail that would be used.
 func (m *Market) judge(ctx context.Context, p *purchase, found *orchestration.SearchResult) ([]candidate, error) {
-	candidates := make([]candidate, 0, len(found.Quotes))
-	for _, q := range found.Quotes {
+	quotes := found.Quotes[:min(len(found.Quotes), maxQuotes)]
+	candidates := make([]candidate, 0, len(quotes))
+	for _, q := range quotes {
 		c, err := m.judgeQuote(ctx, p, found.NormalizedTask, q)
 		if err != nil {
 			return nil, err
@@ -38,7 +39,7 @@ func (m *Market) judge(ctx context.Context, p *purchase, found *orchestration.Se
 // must pay last, and keeps the first that is allowed.
 func (m *Market) judgeQuote(ctx context.Context, p *purchase, task orchestration.NormalizedTask, q orchestration.Quote) (candidate, error) {
 	rails := []orchestration.RailType{q.Payment.DefaultRail}
-	for _, r := range q.Payment.SupportedRails {
+	for _, r := range q.Payment.SupportedRails[:min(len(q.Payment.SupportedRails), maxShown)] {
 		if !slices.Contains(rails, r) {
 			rails = append(rails, r)
 		}
@@ -110,6 +111,8 @@ func (m *Market) read(p *purchase, task orchestration.NormalizedTask, q orchestr
 	}
 	need := p.doc.Need
 	switch {
+	case overlong(q.ID, q.ServiceID, q.SkillKey, q.ProviderKey, q.Operation, string(task.ServiceType), rail, q.Pricing.Currency, c.terms.PriceText):
+		return refuse(policy.ReasonServiceNotAllowed, "a name in the quote is too long")
 	case need.Search.Operation != "" && q.Operation != need.Search.Operation:
 		return refuse(policy.ReasonOperationNotAllowed, "another operation than the need's")
 	case need.Search.Skill != "" && q.SkillKey != need.Search.Skill:

@@ -38,8 +38,9 @@ type candidate struct {
 }
 
 func (c candidate) explained() Explained {
-	return Explained{Quote: c.quote, Service: c.terms.Service, Provider: c.terms.Provider, Rail: c.terms.Rail,
-		Price: c.terms.Price, Currency: c.terms.Currency, Score: c.score.String(), Expires: c.expires, Reason: c.reason, Detail: c.detail}
+	return Explained{Quote: clip(c.quote, maxName), Service: clip(c.terms.Service, maxName), Provider: clip(c.terms.Provider, maxName),
+		Rail: clip(c.terms.Rail, maxName), Price: c.terms.Price, Currency: clip(c.terms.Currency, maxName), Score: c.score.String(),
+		Expires: c.expires, Reason: c.reason, Detail: clip(c.detail, maxName)}
 }
 
 // rank puts the best quote first. Equal ranks are ordered by price, then

@@ -36,7 +36,7 @@ func (m *Market) settle(ctx context.Context, p *purchase) (step, error) {
 	if err := m.release(ctx, p, shown); err != nil {
 		return step{}, err
 	}
-	return m.account(ctx, p, step{event: EventSettled}, step{event: EventSettled, reason: policy.ReasonAuthorizationUnused})
+	return m.account(ctx, p, step{event: EventSettled, reason: p.Reason}, step{event: EventSettled, reason: policy.ReasonAuthorizationUnused})
 }
 
 // release tells the Market to pay out (POST …/payment/release) whenever the
