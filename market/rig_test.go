@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/agentd-project/agentd/ledger"
@@ -53,6 +54,14 @@ type rig struct {
 	currency string
 	// registry takes the metrics; it may be nil.
 	registry prometheus.Registerer
+	// front, if set, stands before the Market and may answer in its place.
+	front func(w http.ResponseWriter, r *http.Request, market http.Handler)
+	// strays are the requests that reached another host than Market and chain.
+	strays strays
+	// foreign are further tokens that the owner listed, on chains of their own too.
+	foreign []market.Token
+	// logs takes what is logged; it may be nil.
+	logs zapcore.Core
 
 	// of one life of the buyer
 	life    *life
@@ -93,7 +102,7 @@ func newRig(t testing.TB) *rig {
 	r.must(err)
 	r.seller, err = sandbox.New(sandbox.Options{Chain: r.chain, Strict: true})
 	r.must(err)
-	r.wire = sandbox.NewTransport(map[string]http.Handler{"localhost": r.seller.Handler(), "127.0.0.1": r.chain.Handler()})
+	r.wire = sandbox.NewTransport(map[string]http.Handler{"localhost": http.HandlerFunc(r.serveMarket), "127.0.0.1": r.chain.Handler(), elsewhere: &r.strays})
 	r.agent, err = wallet.FromPrivateKey([]byte(sandbox.DefaultAgentKey))
 	r.must(err)
 	r.api, err = orchestration.New(orchestration.Config{BaseURL: "http://localhost", APIKey: orchestration.Secret(sandbox.DefaultAPIKey),
@@ -155,19 +164,49 @@ func (r *rig) start() {
 	sessions, err := pairing.New(pairing.Config{API: api, Wallet: r.agent, Machine: func() (string, string) { return machine, identity },
 		Store: store, Guard: guard, Settings: pairing.Settings{Provider: "custom", Role: "buyer"}, Logger: r.log("pairing")})
 	r.must(err)
+	chains := map[string]money.ChainID{r.chain.CAIP2(): token.Chain, "base-sepolia": token.Chain}
+	for _, t := range r.foreign {
+		chains[string(t.Chain)] = t.Chain
+	}
 	r.market, err = market.New(market.Config{API: api, Sessions: sessions, Guard: guard, Ledger: r.life, Rails: rails, Needs: r.needs,
-		Tokens: []market.Token{{Asset: token, DomainName: "USDC", DomainVersion: "2"}},
-		Chains: map[string]money.ChainID{r.chain.CAIP2(): token.Chain, "base-sepolia": token.Chain}, Payer: r.agent.Address(), Logger: r.log("market"), Metrics: r.registry})
+		Tokens: append([]market.Token{{Asset: token, DomainName: "USDC", DomainVersion: "2"}}, r.foreign...),
+		Chains: chains, Payer: r.agent.Address(), Logger: r.log("market"), Metrics: r.registry})
 	r.must(err)
 	r.running.Go(func() { _ = sessions.Run(ctx) })
 	r.running.Go(func() { r.must(r.market.Run(ctx)) })
 }
 
 func (r *rig) log(name string) *zap.Logger {
+	if r.logs != nil {
+		return zap.New(r.logs).Named(name)
+	}
 	if !testing.Verbose() {
 		return zap.NewNop()
 	}
 	return zaptest.NewLogger(r.t).Named(name)
+}
+
+// elsewhere is a host that the owner did not name.
+const elsewhere = "elsewhere"
+
+func (r *rig) serveMarket(w http.ResponseWriter, req *http.Request) {
+	if r.front != nil {
+		r.front(w, req, r.seller.Handler())
+		return
+	}
+	r.seller.Handler().ServeHTTP(w, req)
+}
+
+// strays is the other host: it notes every request and answers with nothing.
+type strays struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (s *strays) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = append(s.seen, r.Method+" "+r.URL.String())
 }
 
 // stop ends a life of the buyer, as SIGTERM does.
