@@ -119,6 +119,7 @@ func (m *Market) createOrder(c *call) (answer, error) {
 	}
 	o.id = m.ids.next("ord")
 	m.orders.put(o.id, o)
+	m.journal.state("order.asked", o.id, map[string]any{"input": o.input, "payee": service.Payee.Hex(), "price": o.price.String()})
 	m.record("agent", "order.created", "order", o.id, o.machineID, map[string]any{"serviceId": service.ID, "quoteId": o.quoteID,
 		"price": o.price.String(), "currency": service.Currency})
 	return created(o.record())

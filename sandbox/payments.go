@@ -96,6 +96,7 @@ func (m *Market) move(o *order, status string) {
 func (m *Market) hold(o *order, reference string, proof *proofRecord) {
 	o.payment.reference, o.payment.proof = reference, proof
 	m.hashes[reference] = o.id
+	m.journal.state("payment.proof", o.payment.id, map[string]any{"orderId": o.id, "transaction": proof.TransactionHash})
 	m.move(o, "held")
 	if o.status == "created" || o.status == "payment_pending" {
 		m.enter(o, "ready", "market")

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,15 +49,20 @@ func build(ctx context.Context, given, dir string) (string, error) {
 	return bin, nil
 }
 
-// need is one line of the configuration's needs.
+// need is one line of the configuration's needs. More is added to it as it is.
 type need struct {
-	Name, ServiceType, Operation, Input, Schema string
-	Handoff                                     bool
+	Name, ServiceType, Operation, Input, Schema, More string
+	Handoff                                           bool
 }
 
 // newDaemon writes key and configuration below dir. extra is added to the
 // configuration as it is.
 func newDaemon(ctx context.Context, bin, dir string, info sandbox.Info, needs []need, extra string) (*daemon, error) {
+	return newDaemonOf(ctx, bin, dir, info, needs, configTemplate, map[string]any{"Extra": extra})
+}
+
+// newDaemonOf is newDaemon with another template, which is also given values.
+func newDaemonOf(ctx context.Context, bin, dir string, info sandbox.Info, needs []need, config string, values map[string]any) (*daemon, error) {
 	d := &daemon{bin: bin, dir: dir, log: filepath.Join(dir, "agentd.log")}
 	for name, text := range map[string]string{"owner.key": info.OwnerKey, "agent.hex": info.AgentKey, "api.key": info.APIKey} {
 		if err := os.WriteFile(d.path(name), []byte(text+"\n"), 0o600); err != nil {
@@ -77,15 +83,17 @@ func newDaemon(ctx context.Context, bin, dir string, info sandbox.Info, needs []
 		}
 		needs[i].Schema = file
 	}
-	text, err := template.New("agentd.yaml").Parse(configTemplate)
+	text, err := template.New("agentd.yaml").Parse(config)
 	if err != nil {
 		return nil, err
 	}
-	var config bytes.Buffer
-	if err := text.Execute(&config, map[string]any{"Dir": dir, "Info": info, "Needs": needs, "Extra": extra}); err != nil {
+	all := map[string]any{"Dir": dir, "Info": info, "Needs": needs}
+	maps.Copy(all, values)
+	var written bytes.Buffer
+	if err := text.Execute(&written, all); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(d.path("agentd.yaml"), config.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(d.path("agentd.yaml"), written.Bytes(), 0o600); err != nil {
 		return nil, err
 	}
 	if out, err := d.command(ctx, "check"); err != nil {

@@ -25,9 +25,10 @@ const (
 
 // commands is the command line; its tags are its documentation.
 type commands struct {
-	Serve serveCommand `cmd:"" help:"Serve the Market, an EVM and the control port on loopback; print one JSON object with all that a client needs, once ready."`
-	Demo  demoCommand  `cmd:"" help:"Start a local Market and a real agentd process, buy on every rail, and show what moved."`
-	Bench benchCommand `cmd:"" help:"Measure size, start, memory and the cost of purchases of a daemon on a local Market."`
+	Serve   serveCommand   `cmd:"" help:"Serve the Market, an EVM and the control port on loopback; print one JSON object with all that a client needs, once ready."`
+	Demo    demoCommand    `cmd:"" help:"Start a local Market and a real agentd process, buy on every rail, and show what moved."`
+	Torture tortureCommand `cmd:"" help:"Kill a real agentd again and again while Market, chain, disk and clock fail, and compare what it did with the chain."`
+	Bench   benchCommand   `cmd:"" help:"Measure size, start, memory and the cost of purchases of a daemon on a local Market."`
 }
 
 // streams are what a command writes to.
