@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
+	"github.com/ethereum/go-ethereum/common/math"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/crypto"
+	"github.com/ethereum/go-ethereum/signer/core/apitypes"
 
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/money"
@@ -326,4 +328,50 @@ func (w *world) pinBaseFee(wei int64) {
 		w.node.before = func() { w.mem.SetBaseFee(big.NewInt(wei)) }
 		w.node.before()
 	}
+}
+
+// settleForeign moves tokens out of our account by an authorisation that another
+// program with the same key signed, so that no nonce of the account is used.
+func (w *world) settleForeign(t testing.TB, to common.Address, amount *big.Int) {
+	t.Helper()
+	key, err := crypto.HexToECDSA(agentKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := chain.Authorization{From: us, To: to, Value: amount, ValidAfter: new(big.Int), ValidBefore: big.NewInt(1 << 40), Nonce: [32]byte{9}}
+	digest, _, err := apitypes.TypedDataAndHash(apitypes.TypedData{
+		Types: apitypes.Types{
+			"EIP712Domain":              {{Name: "name", Type: "string"}, {Name: "version", Type: "string"}, {Name: "chainId", Type: "uint256"}, {Name: "verifyingContract", Type: "address"}},
+			"TransferWithAuthorization": {{Name: "from", Type: "address"}, {Name: "to", Type: "address"}, {Name: "value", Type: "uint256"}, {Name: "validAfter", Type: "uint256"}, {Name: "validBefore", Type: "uint256"}, {Name: "nonce", Type: "bytes32"}},
+		},
+		PrimaryType: "TransferWithAuthorization",
+		Domain: apitypes.TypedDataDomain{Name: chain.TokenName, Version: chain.TokenVersion, VerifyingContract: chain.TokenAddress.Hex(),
+			ChainId: (*math.HexOrDecimal256)(new(big.Int).SetUint64(chain.ChainID))},
+		Message: apitypes.TypedDataMessage{"from": us.Hex(), "to": to.Hex(), "value": amount.String(), "validAfter": "0", "validBefore": a.ValidBefore.String(), "nonce": a.Nonce[:]},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Signature, err = crypto.Sign(digest, key); err != nil {
+		t.Fatal(err)
+	}
+	a.Signature[64] += 27
+	if _, err := w.mem.Settle(context.Background(), a); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// receiptWithoutLogs is what an endpoint tells of our transaction that hides its
+// events.
+func (w *world) receiptWithoutLogs() any {
+	c, err := chain.Dial(w.mem.Handler())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r, err := c.TransactionReceipt(context.Background(), common.HexToHash(w.attempts("p1")[0].Hash))
+	if err != nil {
+		return nil
+	}
+	r.Logs = []*types.Log{}
+	return r
 }
