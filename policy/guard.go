@@ -109,10 +109,14 @@ func (g *Guard) Grant(ctx context.Context, req Request, t Terms) (Grant, Verdict
 	d := g.decision(exactRequest(req, &t, value))
 	d.query.Payee = t.Payee
 	decide := func(st *State) Verdict {
-		if reason := decideTerms(d.rules, &req, &t, value, st); reason != "" {
+		switch reason := decideTerms(d.rules, &req, &t, value, st); {
+		case reason == "":
+			return d.verdict(st)
+		case !d.query.Trusted && (reason == ReasonDeadlinePassed || reason == ReasonAuthorizationTooLong):
+			return Refuse(ReasonClockUntrusted) // a wrong clock proves nothing about a deadline
+		default:
 			return Refuse(reason)
 		}
-		return d.verdict(st)
 	}
 	v, err := g.store.Bind(ctx, req.Purchase, t, value, d.query, decide, req.Record)
 	if err != nil {

@@ -174,6 +174,7 @@ var grantCases = []struct {
 	{"the policy has tightened since", func(g *granting) { g.rules.PerPurchase = 9 * cent }, policy.ReasonPerPurchaseLimit},
 	{"paused since", func(g *granting) { g.store.state.Paused = true }, policy.ReasonPaused},
 	{"clock lost since", func(g *granting) { g.clock.untrusted = true }, policy.ReasonClockUntrusted},
+	{"authorisation that has ended by a clock that is wrong", func(g *granting) { g.terms.Deadline, g.clock.untrusted = noon, true }, policy.ReasonClockUntrusted},
 	{"observing", func(g *granting) { g.rules.Observe = true }, policy.ReasonObserveMode},
 	{"granted before, longer now", func(g *granting) {
 		t := g.terms
