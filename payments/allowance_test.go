@@ -60,7 +60,7 @@ func payLock(t testing.TB, w *world, g policy.Grant) (payments.Evidence, error) 
 // restart and leaves no allowance.
 func TestLockAfterDeathAtEveryCall(t *testing.T) {
 	for _, done := range []bool{false, true} {
-		for at := range 60 {
+		for at := range 32 {
 			t.Run(fmt.Sprintf("call %d, done %t", at, done), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t)

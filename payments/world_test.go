@@ -169,10 +169,7 @@ func (w *world) grant(id policy.PurchaseID, t policy.Terms) policy.Grant {
 	if err := w.ledger.Create(ctx, p); err != nil {
 		w.t.Fatal(err)
 	}
-	req := policy.Request{
-		Purchase: id, Need: "n", Service: "s", Provider: "p", Rail: t.Rail, Native: true, Currency: "USD",
-		Value: 10_000, MaxPrice: 10_000, HasMaxPrice: true,
-	}
+	req := request(id, t)
 	if v, err := w.guard.Reserve(ctx, req); err != nil || !v.Allowed() {
 		w.t.Fatalf("reserve: %+v, %v", v, err)
 	}
@@ -181,6 +178,13 @@ func (w *world) grant(id policy.PurchaseID, t policy.Terms) policy.Grant {
 		w.t.Fatalf("grant: %+v, %v", v, err)
 	}
 	return g
+}
+
+func request(id policy.PurchaseID, t policy.Terms) policy.Request {
+	return policy.Request{
+		Purchase: id, Need: "n", Service: "s", Provider: "p", Rail: t.Rail, Native: true, Currency: "USD",
+		Value: 10_000, MaxPrice: 10_000, HasMaxPrice: true,
+	}
 }
 
 func (w *world) regrant(id policy.PurchaseID) policy.Grant {
