@@ -97,13 +97,13 @@ func (c *campaign) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, c.local.close()) }()
 	defer c.end()
+	if err := c.recover(ctx); err != nil {
+		return err
+	}
 	if err := c.torture(ctx); err != nil {
 		return err
 	}
 	if c.drained, err = c.drain(ctx); err != nil {
-		return err
-	}
-	if err := c.recover(ctx); err != nil {
 		return err
 	}
 	findings, err := c.check(ctx)
@@ -156,11 +156,7 @@ func (c *campaign) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.awaitReady(ctx, l); err != nil {
-		return err
-	}
-	l.kill()
-	return nil
+	return c.awaitReady(ctx, l)
 }
 
 // random returns the randomness of one actor, which depends on the seed alone.

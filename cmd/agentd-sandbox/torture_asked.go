@@ -89,12 +89,12 @@ func (a *asked) note(number int, id string) {
 	a.ids[number] = id
 }
 
-// buy asks for purchases until enough are promised. A request whose answer is
+// buy asks for purchases until so many are promised in all. A request whose answer is
 // lost is not repeated: it may or may not be a purchase, and another number is
 // asked for.
-func (c *campaign) buy(ctx context.Context) {
+func (c *campaign) buy(ctx context.Context, most int) {
 	for {
-		number, due, over := c.asked.due(c.Purchases)
+		number, due, over := c.asked.due(most)
 		if over || ctx.Err() != nil {
 			return
 		}

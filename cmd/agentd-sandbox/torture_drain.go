@@ -88,6 +88,7 @@ func (c *campaign) recover(ctx context.Context) error {
 			return err
 		}
 	}
+	c.end()
 	return nil
 }
 

@@ -14,9 +14,9 @@ import (
 
 const (
 	// longestLife ends a process that meets its fail point too late.
-	longestLife = 2 * time.Second
+	longestLife = 1200 * time.Millisecond
 	// patientBoundary is the highest hit at which a process dies by itself.
-	patientBoundary = 60
+	patientBoundary = 45
 )
 
 // torture kills until the kills are done and everything is asked for, then ends
@@ -26,7 +26,8 @@ func (c *campaign) torture(ctx context.Context) error {
 	defer calm()
 	var group sync.WaitGroup
 	c.misbehave(faults, &group)
-	group.Go(func() { c.buy(ctx) })
+	most := len(c.asked.promised()) + c.Purchases
+	group.Go(func() { c.buy(ctx, most) })
 	err := c.killAgain(ctx)
 	calm()
 	c.calm.Store(true)
@@ -45,8 +46,9 @@ func (c *campaign) torture(ctx context.Context) error {
 // killAgain starts and kills, in turn at random instants and at write boundaries.
 func (c *campaign) killAgain(ctx context.Context) error {
 	r := c.random(2)
+	first := len(c.asked.promised())
 	for i := range c.Kills {
-		c.asked.allow(c.Purchases * (i + 1) / c.Kills)
+		c.asked.allow(first + c.Purchases*(i+1)/c.Kills)
 		var err error
 		if r.IntN(2) == 0 {
 			err = c.killAtAnInstant(ctx, r)
@@ -56,14 +58,14 @@ func (c *campaign) killAgain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if c.asked.behind(c.Purchases * i / c.Kills) {
+		if c.asked.behind(first + c.Purchases*i/c.Kills) {
 			// The daemon has not lived long enough to be asked: let it.
 			if err := c.liveFor(ctx, c.release, time.Second); err != nil {
 				return err
 			}
 		}
 	}
-	c.asked.allow(c.Purchases)
+	c.asked.allow(first + c.Purchases)
 	return ctx.Err()
 }
 
@@ -115,7 +117,7 @@ func (c *campaign) killAtABoundary(ctx context.Context, r *mathrand.Rand) error 
 	point, clock := boundaries[r.IntN(len(boundaries))], filepath.Join(c.dir, "clock")
 	most := patientBoundary
 	if point != "*" && point[0] != 'l' {
-		most = 4
+		most = 2
 	}
 	if err := os.WriteFile(clock, []byte("0s"), 0o600); err != nil {
 		return err

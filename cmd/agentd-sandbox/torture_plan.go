@@ -84,7 +84,11 @@ func (c *campaign) planPurchases() torturePlan {
 		p.order = append(p.order, name)
 		sum += priceOf(c.local.info, name)
 	}
-	p.long, p.short = max(sum*95/100, 1_000_000), max(sum*60/100, 1_000_000)
+	p.long, p.short = sum*95/100, sum*60/100
+	for _, r := range tortureRails { // the recoveries that come first are not to be refused
+		first := money.Value(c.Recoveries) * priceOf(c.local.info, r.name)
+		p.long, p.short = p.long+first, p.short+first
+	}
 	p.LongLimit, p.ShortLimit = p.long.String(), p.short.String()
 	return p
 }
