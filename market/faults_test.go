@@ -13,7 +13,7 @@ import (
 )
 
 // payingRails are the needs that agentd pays by itself.
-var payingRails = []string{"not-required", "wallet", "wdk-usdt-transfer", "x402"}
+var payingRails = []string{"not-required", "wallet", "wdk-usdt-transfer", "x402", "escrow", "onchain-escrow"}
 
 // mutations are the operations of a purchase that change something at the
 // Market, by the rails that make them.
@@ -23,7 +23,8 @@ var mutations = map[string][]string{
 	"search":            payingRails,
 	"order-create":      payingRails,
 	"payment-intent":    payingRails[1:],
-	"payment-proof":     payingRails[1:],
+	"payment-proof":     payingRails[1:4],
+	"escrow-lock":       payingRails[4:],
 	"order-execute":     payingRails,
 	"order-confirm":     payingRails,
 	"payment-release":   payingRails[1:],
@@ -89,11 +90,15 @@ func TestLastingFaultEndsNamed(t *testing.T) {
 					r.must(err)
 					r.start()
 					p := r.buy(rail)
-					paid := map[string]bool{"payment-proof": true, "order-execute": true, "order-confirm": true, "payment-release": true}
+					paid := map[string]bool{"payment-proof": true, "escrow-lock": true, "order-execute": true, "order-confirm": true, "payment-release": true}
 					switch s := market.State(p.State); {
 					case rail == "x402" && (operation == "payment-proof" || operation == "order-execute"): // the authorisation dies unused
 						if s != market.Failed || p.Reason != policy.ReasonAuthorizationUnused {
 							t.Errorf("state: got %s (%s), want failed (authorization_unused)", s, p.Reason)
+						}
+					case rail == "escrow" && (operation == "escrow-lock" || operation == "order-execute"): // the lock is taken back
+						if s != market.Refunded {
+							t.Errorf("state: got %s (%s), want refunded", s, p.Reason)
 						}
 					case rail != "not-required" && paid[operation]:
 						if s.Kind() == market.Final {

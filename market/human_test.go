@@ -214,8 +214,9 @@ func TestInputIsCheckedBeforePaying(t *testing.T) {
 func TestExplainSpendsNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.rules.Deny.Providers = policy.NewSet("sandbox-put")
+		r.rules.Allow.Rails = policy.NewSet("wallet", "x402")
 		r.start()
-		for need, want := range map[string]policy.Reason{"wallet": policy.ReasonProviderDenied, "x402": policy.Allowed, "escrow": policy.ReasonRailUnsupported} {
+		for need, want := range map[string]policy.Reason{"wallet": policy.ReasonProviderDenied, "x402": policy.Allowed, "escrow": policy.ReasonRailNotAllowed} {
 			offers, err := r.market.Explain(t.Context(), need)
 			r.must(err)
 			if len(offers) == 0 || offers[0].Reason != want {

@@ -20,7 +20,8 @@ func TestPurchasePerRail(t *testing.T) {
 		{"x402", market.Settled, 1},
 		{"handoff", market.HandedOff, 0},
 		{"offchain-record", market.NeedsOperator, 0},
-		{"escrow", market.Denied, 0},
+		{"escrow", market.Settled, 1},
+		{"onchain-escrow", market.Settled, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.need, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ethereum/go-ethereum/common"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -42,6 +43,10 @@ type rig struct {
 	wire   *sandbox.Transport
 	api    *orchestration.Client
 	agent  *wallet.Wallet
+	// escrow is the interface of the escrow contract, keeper the address of the
+	// escrow that takes plain transfers.
+	escrow *wallet.EscrowABI
+	keeper common.Address
 	rules  policy.Rules
 	needs  []market.Need
 
@@ -67,9 +72,13 @@ type rig struct {
 	life    *life
 	ledger  *ledger.Ledger
 	market  *market.Market
+	node    *evm.Chain
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
+
+// lockTime is how long locked value waits for a delivery.
+const lockTime = time.Hour
 
 // trustedClock is the bubble's own clock.
 type trustedClock struct{}
@@ -110,12 +119,16 @@ func newRig(t testing.TB) *rig {
 	r.must(err)
 	r.rules = policy.Rules{Currency: "USD", PerPurchase: 5_000_000, Windows: []policy.Window{{Over: 24 * time.Hour, Limit: 20_000_000}},
 		Payees: policy.PayeesPin, ApprovalTTL: 24 * time.Hour,
-		Allow: policy.Lists{Rails: policy.NewSet("not-required", "wallet", "wdk-usdt-transfer", "x402", "offchain-record")}}
+		Allow: policy.Lists{Rails: policy.NewSet("not-required", "wallet", "wdk-usdt-transfer", "x402", "escrow", "onchain-escrow", "offchain-record")}}
+	r.must(r.seller.UpdateService("svc_device-control-charge", func(s *sandbox.Service) { s.Escrow = sandbox.EscrowKeeper }))
 	r.needs = needs()
+	abi := wallet.DefaultEscrowABI()
+	r.escrow, r.keeper = &abi, common.HexToAddress(r.seller.Info().EscrowKeeper)
 	return r
 }
 
-// needs are one per rail of the sandbox's catalogue.
+// needs are one per rail of the sandbox's catalogue. The need escrow locks its
+// value in the contract, onchain-escrow sends it to a keeper.
 func needs() []market.Need {
 	need := func(name, serviceType, operation, input string) market.Need {
 		return market.Need{Name: name, Search: market.Search{ServiceType: serviceType, Operation: operation, MaxResults: 20},
@@ -131,6 +144,7 @@ func needs() []market.Need {
 		need("x402", "data.location", "fix", `{"receiver":"base-1"}`),
 		need("offchain-record", "machine.commerce", "log-delivery", `{"note":"pallet 7"}`),
 		need("escrow", "device.control", "open-door", `{"device":"door-1"}`),
+		need("onchain-escrow", "device.control", "charge", `{"device":"charger-1"}`),
 		handoff,
 	}
 }
@@ -156,7 +170,9 @@ func (r *rig) start() {
 		Tokens: []evm.Token{{Asset: token, Name: "USDC", Version: "2"}}})
 	r.must(err)
 	r.must(node.VerifyStart(ctx))
-	rails, err := payments.NewSet(payments.SetConfig{Wallet: r.agent, Ledger: r.life, Chains: []*evm.Chain{node}})
+	r.node = node
+	rails, err := payments.NewSet(payments.SetConfig{Wallet: r.agent, Ledger: r.life, Chains: []*evm.Chain{node},
+		Escrows: []payments.Escrow{{Chain: token.Chain, Address: r.chain.Escrow(), Contract: r.escrow}, {Chain: token.Chain, Address: r.keeper}}})
 	r.must(err)
 	machine, identity := r.machine(ctx)
 	store, err := pairing.NewFileStore(r.dir)
@@ -169,8 +185,9 @@ func (r *rig) start() {
 		chains[string(t.Chain)] = t.Chain
 	}
 	r.market, err = market.New(market.Config{API: api, Sessions: sessions, Guard: guard, Ledger: r.life, Rails: rails, Needs: r.needs,
-		Tokens: append([]market.Token{{Asset: token, DomainName: "USDC", DomainVersion: "2"}}, r.foreign...),
-		Chains: chains, Payer: r.agent.Address(), Logger: r.log("market"), Metrics: r.registry})
+		Tokens:  append([]market.Token{{Asset: token, DomainName: "USDC", DomainVersion: "2"}}, r.foreign...),
+		Escrows: []market.Escrow{{Chain: token.Chain, Address: r.chain.Escrow(), Lock: true, RefundAfter: lockTime}, {Chain: token.Chain, Address: r.keeper}},
+		Chains:  chains, Payer: r.agent.Address(), Logger: r.log("market"), Metrics: r.registry})
 	r.must(err)
 	r.running.Go(func() { _ = sessions.Run(ctx) })
 	r.running.Go(func() { r.must(r.market.Run(ctx)) })
