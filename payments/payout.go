@@ -136,9 +136,9 @@ func (l *lockRecord) custody(ctx context.Context) (Custody, error) {
 	case err != nil:
 		return Custody{}, err
 	case end.Released:
-		return Custody{State: CustodyReleased, Ref: end.Tx.Hex(), At: end.At, Block: end.Block}, nil
+		return custodyOf(factReleased).at(end.Tx.Hex(), end.At, end.Block), nil
 	case !end.Refunded:
-		return Custody{State: CustodyLocked}, nil
+		return custodyOf(factLocked), nil
 	}
 	return l.cameBack(ctx, end, fields)
 }
@@ -156,7 +156,7 @@ func (l *lockRecord) cameBack(ctx context.Context, end evm.EscrowEnd, locked wal
 			return Custody{}, err
 		}
 		if found {
-			return Custody{State: CustodyReturned, Ref: back.Ref, At: back.At, Block: back.Block}, nil
+			return custodyOf(factRefunded).at(back.Ref, back.At, back.Block), nil
 		}
 	}
 	return Custody{}, fmt.Errorf("escrow %s says in %s that it refunded, but the amount did not come back", l.escrow, end.Tx)

@@ -43,9 +43,9 @@ func (h held) custody(ctx context.Context, s sent, paid Outcome, taken func(ref 
 	case err != nil:
 		return Custody{}, err
 	case !found:
-		return Custody{State: CustodyPaid}, nil
+		return custodyOf(factGone), nil
 	}
-	return Custody{State: CustodyReturned, Ref: back.Ref, At: back.At, Block: back.Block}, nil
+	return custodyOf(factBack).at(back.Ref, back.At, back.Block), nil
 }
 
 var (

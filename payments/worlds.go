@@ -104,6 +104,58 @@ var freeWorlds = []World{
 	{factNothing, "nothing is ever signed", "", "", NotPaid, "", "go on with the order"},
 }
 
+// CustodyWorld is one row of the table that says where value is that was paid.
+type CustodyWorld struct {
+	fact fact
+	// Paid says how it was paid, Asked what the chain is asked and Answer what it says.
+	Paid, Asked, Answer string
+	// State is where the value is then.
+	State CustodyState
+	// Follows is what is done about it.
+	Follows string
+}
+
+// The facts about value that was paid.
+const (
+	factGone     fact = "gone"
+	factBack     fact = "back"
+	factLocked   fact = "locked"
+	factReleased fact = "released"
+	factRefunded fact = "refunded"
+)
+
+const (
+	paidAway  = "transfer, x402, plain escrow"
+	paidLock  = "lock in a contract"
+	askReturn = "`Transfer` of exactly the amount, from who received it to us, in final blocks from the payment on"
+	askEnd    = "the events `Released` and `Refunded` of the order in final blocks"
+)
+
+var custodyWorlds = []CustodyWorld{
+	{factGone, paidAway, askReturn, "none that is not another purchase's refund", CustodyPaid, "it counts as spent; in a dispute: wait"},
+	{factBack, paidAway, askReturn, "one", CustodyReturned, "the budget comes back, with the transfer's name, which counts once"},
+	{factLocked, paidLock, askEnd, "neither", CustodyLocked, "release after the confirmation; take it back once its time has come"},
+	{factReleased, paidLock, askEnd, "`Released`", CustodyReleased, "tell the Market, settle"},
+	{factRefunded, paidLock, askEnd + "; the `Transfer` in that transaction", "`Refunded`, and the `Transfer` of exactly the amount to us", CustodyReturned,
+		"the budget comes back"},
+}
+
+// custodyOf returns what the table says of a fact.
+func custodyOf(found fact) Custody {
+	for _, w := range custodyWorlds {
+		if w.fact == found {
+			return Custody{State: w.State}
+		}
+	}
+	panic(fmt.Sprintf("payments: no world is %q", found)) // see outcomeIn
+}
+
+// at adds the transfer or transaction that shows it.
+func (c Custody) at(ref string, at time.Time, block uint64) Custody {
+	c.Ref, c.At, c.Block = ref, at, block
+	return c
+}
+
 // outcomeIn returns what a rail's table says of a fact.
 func outcomeIn(worlds []World, found fact) Outcome {
 	for _, w := range worlds {
