@@ -47,6 +47,16 @@ type node struct {
 	before func()
 }
 
+// What an answer may be besides a result or an error object.
+type (
+	// status is an HTTP status and no JSON.
+	status int
+	// hangs is no answer until the caller gives up.
+	hangs struct{}
+	// lost is the call done and its answer not delivered.
+	lost struct{}
+)
+
 func newNode(t *testing.T) *node {
 	t.Helper()
 	c, err := chain.NewMemory(chain.Config{BlockTime: -1, Accounts: []chain.Account{{Address: us, Wei: big.NewInt(1e18), Tokens: big.NewInt(1_000_000)}}})
@@ -78,6 +88,18 @@ func (n *node) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if answer != nil {
 		if result, failure, ok := answer(req.URL.Host, call.Method, call.Params); ok {
+			switch kind := result.(type) {
+			case status:
+				return &http.Response{StatusCode: int(kind), Header: http.Header{}, Body: io.NopCloser(strings.NewReader("slow down, SECRET"))}, nil
+			case hangs:
+				<-req.Context().Done()
+				return nil, req.Context().Err()
+			case lost:
+				if resp, err := n.pass(req, body, before); err == nil {
+					_ = resp.Body.Close()
+				}
+				return nil, errors.New("connection reset")
+			}
 			doc, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": call.ID, "result": result})
 			if failure != nil {
 				doc, err = json.Marshal(map[string]any{"jsonrpc": "2.0", "id": call.ID, "error": failure})
@@ -85,6 +107,10 @@ func (n *node) RoundTrip(req *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(doc))}, err
 		}
 	}
+	return n.pass(req, body, before)
+}
+
+func (n *node) pass(req *http.Request, body []byte, before func()) (*http.Response, error) {
 	if before != nil {
 		before()
 	}
@@ -267,19 +293,6 @@ func domainParts(t *testing.T, name, version string, id uint64, token common.Add
 	out := slices.Concat(common.RightPadBytes([]byte{0x0f}, 32), offset(7*32), offset(9*32), pad(new(big.Int).SetUint64(id).Bytes()), pad(token[:]),
 		make([]byte, 32), offset(11*32), text(name), text(version), make([]byte, 32))
 	return hexutil.Encode(out)
-}
-
-func TestActionsAreNamed(t *testing.T) {
-	seen := map[string]bool{}
-	for a := evm.ActionNone; a <= evm.ActionReport; a++ {
-		if name := a.String(); name == "" || strings.HasPrefix(name, "action(") || seen[name] {
-			t.Errorf("action %d is named %q", int(a), name)
-		}
-		seen[a.String()] = true
-	}
-	if got := (evm.ActionReport + 1).String(); !strings.HasPrefix(got, "action(") {
-		t.Errorf("one past the last is %s", got)
-	}
 }
 
 // What nodes answer, through the real client, and what is done about it.

@@ -52,7 +52,7 @@ func (s *Sender) follow(ctx context.Context, f *flight, o order) (Receipt, error
 			if decided(wish.err) {
 				return Receipt{}, wish.err
 			}
-		} else if last == nil && f.mined() == nil && time.Since(sent) >= s.chain.cfg.Resend {
+		} else if unseen(last) && f.mined() == nil && time.Since(sent) >= s.chain.cfg.Resend {
 			if last = s.press(ctx, f, o, w); decided(last) {
 				s.conclusion(w, last)
 				return Receipt{}, last
@@ -69,6 +69,12 @@ func (s *Sender) follow(ctx context.Context, f *flight, o order) (Receipt, error
 		}
 		pause = min(2*pause, limit)
 	}
+}
+
+// unseen says whether a look found that no block holds the bytes, as far as can be
+// told.
+func unseen(err error) bool {
+	return err == nil || (Classify(err) == ActionAbsent && !errors.Is(err, ErrDisagree))
 }
 
 // press sends bytes again that are not mined and looks at why they are not.
@@ -93,7 +99,7 @@ func (s *Sender) noteTrouble(f *flight, w *wait, last error) {
 	switch {
 	case errors.Is(last, ErrDisagree):
 		s.waits.note(w, StuckDisagree)
-	case errors.Is(last, ErrUnavailable) && time.Since(w.from) >= s.chain.cfg.Replace:
+	case last != nil && w.Reason == "" && time.Since(w.from) >= s.chain.cfg.Replace:
 		s.waits.note(w, StuckUnavailable)
 	case last == nil && f.mined() != nil:
 		s.waits.note(w, "")

@@ -93,6 +93,10 @@ func (s *Sender) conclude(ctx context.Context, f *flight, p *pending, seen *type
 		return Receipt{}, false, err
 	}
 	if block.Hash != seen.BlockHash {
+		// The endpoint keeps it from a block that is gone.
+		if err := s.unmined(ctx, f); err != nil {
+			return Receipt{}, false, err
+		}
 		return Receipt{}, false, &Error{Action: ActionAbsent, Method: "eth_getTransactionReceipt", Cause: fmt.Errorf("receipt of block %s, but block %d is %s", seen.BlockHash, block.Number, block.Hash)}
 	}
 	if err := s.agreed(ctx, f, p, seen); err != nil {

@@ -30,7 +30,7 @@ const (
 	StuckNoBlocks StuckReason = "no_blocks"
 	// StuckDisagree: endpoints tell of different blocks or results.
 	StuckDisagree StuckReason = "endpoints_disagree"
-	// StuckUnavailable: no endpoint answers.
+	// StuckUnavailable: no endpoint answers what is asked.
 	StuckUnavailable StuckReason = "unavailable"
 	// StuckNoEffect: it succeeded without what it was signed for.
 	StuckNoEffect StuckReason = "no_effect"

@@ -249,13 +249,24 @@ func (w *world) wantTransfers(n int) {
 // same key would: to ourselves, without coin or data.
 func (w *world) foreign(nonce uint64, fee int64) common.Hash {
 	w.t.Helper()
+	return w.foreignCall(nonce, fee, us, nil)
+}
+
+// foreignApproval is an allowance of the escrow contract by another program.
+func (w *world) foreignApproval(nonce uint64, amount money.Amount) {
+	w.t.Helper()
+	w.foreignCall(nonce, 5*gwei, chain.TokenAddress, wallet.ApproveCall(chain.EscrowAddress, amount))
+}
+
+func (w *world) foreignCall(nonce uint64, fee int64, to common.Address, data []byte) common.Hash {
+	w.t.Helper()
 	key, err := crypto.HexToECDSA(agentKey)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	id, _ := w.config.ID.EVM()
 	tx := types.MustSignNewTx(key, types.LatestSignerForChainID(new(big.Int).SetUint64(id)), &types.DynamicFeeTx{
-		ChainID: new(big.Int).SetUint64(id), Nonce: nonce, Gas: 21_000, GasTipCap: big.NewInt(fee / 2), GasFeeCap: big.NewInt(fee), To: &us,
+		ChainID: new(big.Int).SetUint64(id), Nonce: nonce, Gas: 21_000 + 5_000*uint64(len(data)), GasTipCap: big.NewInt(fee / 2), GasFeeCap: big.NewInt(fee), To: &to, Data: data,
 	})
 	c, err := chain.Dial(w.mem.Handler())
 	if err != nil {
