@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -20,24 +18,6 @@ import (
 
 	"github.com/agentd-project/agentd/admin"
 )
-
-// releaseFlags build the daemon as a release is built.
-var releaseFlags = []string{"build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags", "-s -w", "-o"}
-
-// benchBuild returns the given binary, or builds a release of the daemon into
-// dir.
-func benchBuild(ctx context.Context, given, dir string) (string, error) {
-	if given != "" {
-		return filepath.Abs(given)
-	}
-	bin := filepath.Join(dir, "agentd")
-	cmd := exec.CommandContext(ctx, "go", append(releaseFlags, bin, daemonPackage)...) //nolint:gosec // the folder is our own
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s (run this in the project, or name a release build with --agentd): %w\n%s", daemonPackage, err, out)
-	}
-	return bin, nil
-}
 
 // load is a number of purchases of one need, asked for over the daemon's socket
 // as software on the machine does, so many at a time.
@@ -52,13 +32,8 @@ type cost struct {
 	purchases int
 	wall, cpu time.Duration
 	commits   int // durable ones, of the daemon only
+	syncs     int // calls of fsync and its kin, where they were traced
 }
-
-// each returns the CPU time of one purchase.
-func (c cost) each() time.Duration { return c.cpu / time.Duration(c.purchases) }
-
-// rate returns purchases per second.
-func (c cost) rate() float64 { return float64(c.purchases) / c.wall.Seconds() }
 
 // meter is a running daemon that is measured from outside.
 type meter struct {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A comparison with few purchases runs to its end and counts what it says it
@@ -50,6 +51,50 @@ func TestReadCount(t *testing.T) {
 		got, err := readCount(strings.NewReader(test.text), "a_count")
 		if got != test.want || (err == nil) != test.ok {
 			t.Errorf("%s: got %d, %v; want %d, ok %v", name, got, err, test.want, test.ok)
+		}
+	}
+}
+
+func TestReadSyncs(t *testing.T) {
+	const head = "% time     seconds  usecs/call     calls    errors syscall\n------ ----------- ----------- --------- --------- ----------------\n"
+	for name, test := range map[string]struct {
+		text string
+		want int
+		ok   bool
+	}{
+		"one call":     {head + "100.00    0.058342         143       407           fdatasync\n------ ----------- ----------- --------- --------- ----------------\n100.00    0.058342         143       407           total\n", 407, true},
+		"both":         {head + " 90.00    0.05         143       400           fsync\n 10.00    0.01         143       7         1 fdatasync\n100.00    0.06         143       407         1 total\n", 407, true},
+		"another call": {head + "100.00    0.05         143       400           write\n", 0, true},
+		"no calls":     {"", 0, true},
+		"not a count":  {head + "100.00    0.05         143       x           fsync\n", 0, false},
+	} {
+		got, err := readSyncs(strings.NewReader(test.text))
+		if got != test.want || (err == nil) != test.ok {
+			t.Errorf("%s: got %d, %v; want %d, ok %v", name, got, err, test.want, test.ok)
+		}
+	}
+}
+
+// The comparison divides the CPU of each buyer by the daemon's, on the same rail.
+func TestTimes(t *testing.T) {
+	r := comparison{compareCommand: &compareCommand{}, rows: []row{
+		{buyer: "agentd", rail: "x402", inFlight: 1, cost: cost{purchases: 200, cpu: 2 * time.Second}},
+		{buyer: "agentd", rail: "x402", inFlight: 32, cost: cost{purchases: 200, cpu: time.Second}},
+		{buyer: "agentd", rail: "not-required", inFlight: 1, cost: cost{purchases: 200, cpu: 7 * time.Second}},
+		{buyer: "CLI", rail: "x402", inFlight: 1, cost: cost{purchases: 20, cpu: 50 * time.Second}},
+	}}
+	for name, test := range map[string]struct {
+		of       row
+		inFlight int
+		want     string
+	}{
+		"itself":          {r.rows[0], 1, "1.0"},
+		"CLI":             {r.rows[3], 1, "250.0"},
+		"CLI to many":     {r.rows[3], 32, "500.0"},
+		"other rail only": {r.rows[2], 32, "-"},
+	} {
+		if got := r.times(test.of, test.inFlight); got != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
 		}
 	}
 }
