@@ -77,7 +77,8 @@ func (t *txn) nonceFree(a *Attempt, nonce int64) error {
 	var holder string
 	err := t.row(`SELECT COALESCE((SELECT purchase || ', ' || kind FROM attempts
 		WHERE chain = ?1 AND signer = ?2 AND account_nonce = ?3
-			AND (purchase <> ?4 OR (kind <> ?5 AND kind <> ?6 AND ?5 <> ?6)) LIMIT 1), '')`,
+			AND (purchase <> ?4 OR (kind <> ?5 AND kind <> ?6 AND ?5 <> ?6)) LIMIT 1),
+			(SELECT 'a purchase that was compacted' FROM nonces WHERE chain = ?1 AND signer = ?2 AND highest >= ?3), '')`,
 		[]any{string(a.Chain), a.Signer.Hex(), nonce, string(a.Purchase), a.Kind, AttemptCancel}, &holder)
 	if err == nil && holder != "" {
 		err = fmt.Errorf("%w: nonce %d belongs to %s", ErrConflict, nonce, holder)
@@ -181,7 +182,8 @@ func (l *Ledger) OpenAttempts(ctx context.Context, chain money.ChainID, signer c
 func (l *Ledger) HighestNonce(ctx context.Context, chain money.ChainID, signer common.Address) (nonce uint64, ok bool, err error) {
 	highest := int64(-1)
 	err = l.query(ctx, "highest nonce", func(q querier) error {
-		return q.row(`SELECT COALESCE(max(account_nonce), -1) FROM attempts WHERE chain = ? AND signer = ?`,
+		return q.row(`SELECT max(COALESCE((SELECT max(account_nonce) FROM attempts WHERE chain = ?1 AND signer = ?2), -1),
+			COALESCE((SELECT highest FROM nonces WHERE chain = ?1 AND signer = ?2), -1))`,
 			[]any{string(chain), signer.Hex()}, &highest)
 	})
 	if err != nil || highest < 0 {

@@ -4,7 +4,6 @@ package ledger_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,63 +52,64 @@ func BenchmarkReserve(b *testing.B) {
 // settled rows lie in its windows. AGENTD_BENCH_ROWS sets the larger number:
 // 200000 if it is not set, 10000000 for the figure of the documentation.
 func BenchmarkReserveRows(b *testing.B) {
-	many := 200_000
-	if text := os.Getenv("AGENTD_BENCH_ROWS"); text != "" {
-		var err error
-		if many, err = strconv.Atoi(text); err != nil {
-			b.Fatal(err)
-		}
-	}
+	many := benchRows(b, 200_000)
 	for _, rows := range []int{10, many} {
 		b.Run(strconv.Itoa(rows), func(b *testing.B) {
 			path := filepath.Join(b.TempDir(), "ledger.db")
 			c := &clock{t: t0}
-			if err := open(b, path, c).Create(b.Context(), purchase("p0", "planned")); err != nil {
-				b.Fatal(err)
-			}
-			fill(b, path, rows)
+			fillFile(b, path, rows)
 			benchReserve(b, open(b, path, c), c)
 		})
 	}
 }
 
-// fill writes settled purchases spread over the 30 days before t0 as settling
-// them one by one would have, but for the journal's hashes.
-func fill(b *testing.B, path string, rows int) {
+// BenchmarkVerify re-derives every sum from the journal; AGENTD_BENCH_ROWS sets
+// the number of purchases, three entries each, 100000 if it is not set.
+func BenchmarkVerify(b *testing.B) {
+	rows := benchRows(b, 100_000)
+	path := filepath.Join(b.TempDir(), "ledger.db")
+	fillFile(b, path, rows)
+	l := open(b, path, &clock{t: t0})
+	for b.Loop() {
+		r, err := l.Verify(b.Context())
+		if err != nil || len(r.Findings) > 0 || r.Purchases != int64(rows) {
+			b.Fatalf("%+v, %v", r, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*rows*3), "us/entry")
+}
+
+// benchRows returns AGENTD_BENCH_ROWS, or another number if it is not set.
+func benchRows(b *testing.B, otherwise int) int {
 	b.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=synchronous(OFF)")
+	text := os.Getenv("AGENTD_BENCH_ROWS")
+	if text == "" {
+		return otherwise
+	}
+	rows, err := strconv.Atoi(text)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			b.Error(err)
-		}
-	}()
-	for _, statement := range []string{
-		`CREATE TABLE n AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 - 1)
-			SELECT i, printf('fill-%012d', i) AS id, ?2 - (i * 2592000 / ?1) AS s FROM n`,
-		`INSERT INTO reservations SELECT id, 'price', 'svc_1', 'acme', 'wallet', 'eip155:84532', '', '', 1000, 'settled', s * 1000000, '' FROM n`,
-		`INSERT INTO settlements SELECT id, 1000, '1000', 'eip155:84532', '', '', id, s * 1000000, s * 1000000, 'wallet', 0 FROM n`,
-		`INSERT INTO journal SELECT i + 10, s * 1000000, id, 'settle', '', '', '', '', '', '', '{}', printf('%064d', i) FROM n`,
-		`INSERT INTO buckets SELECT 60, s / 60 * 60, sum(1000), count(*) FROM n GROUP BY s / 60`,
-		`INSERT INTO buckets SELECT 3600, s / 3600 * 3600, sum(1000), count(*) FROM n GROUP BY s / 3600`,
-		`INSERT INTO buckets SELECT 86400, s / 86400 * 86400, sum(1000), count(*) FROM n GROUP BY s / 86400`,
-		`UPDATE control SET settled = ?1 * 1000, settled_count = ?1`,
-		`DROP TABLE n`,
-		`PRAGMA wal_checkpoint(TRUNCATE)`,
-	} {
-		var args []any
-		switch statement[0] {
-		case 'C':
-			args = []any{rows, t0.Unix()}
-		case 'U':
-			args = []any{rows}
-		}
-		if _, err := db.ExecContext(b.Context(), statement, args...); err != nil {
-			b.Fatalf("%s: %v", statement, err)
-		}
+	return rows
+}
+
+// fillFile makes a ledger with settled purchases in the 30 days before t0.
+func fillFile(b *testing.B, path string, rows int) {
+	b.Helper()
+	l, err := ledger.Open(b.Context(), ledger.Config{Path: path})
+	if err == nil {
+		err = l.Close()
 	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	ledger.FillSettled(b, path, rows, 30*24*time.Hour, t0)
+	info, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%d purchases filled in %s, %d MB", rows, time.Since(start).Round(time.Millisecond), info.Size()>>20)
 }
 
 func BenchmarkOpen(b *testing.B) {

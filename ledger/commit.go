@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -87,6 +88,9 @@ func (l *Ledger) lead(r *request) {
 			return
 		default:
 		}
+		// Whoever is ready to write gets to say so: on one processor nobody does while
+		// this goroutine runs.
+		runtime.Gosched()
 		l.commitAll(l.w.take())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/agentd-project/agentd/policy"
 )
@@ -32,14 +33,49 @@ type link struct {
 
 // hash returns the hex hash of the entry, chained to the hash before it.
 func (k *link) hash(prev string) (string, error) {
-	payload, err := json.Marshal(k)
+	payload, err := k.payload([]byte(prev))
 	if err != nil {
 		return "", err
 	}
-	h := sha256.New()
-	h.Write([]byte(prev))
-	h.Write(payload)
-	return hex.EncodeToString(h.Sum(nil)), nil
+	sum := sha256.Sum256(payload)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// payload appends the entry as [json.Marshal] writes it. Plain text, which is
+// nearly all there is, is written here: a verification does it for every entry.
+func (k *link) payload(b []byte) ([]byte, error) {
+	members := [...]struct{ name, text string }{
+		{`,"Purchase":`, string(k.Purchase)}, {`,"Kind":`, string(k.Kind)}, {`,"From":`, k.From}, {`,"To":`, k.To}, {`,"Event":`, k.Event},
+		{`,"Reason":`, string(k.Reason)}, {`,"Detail":`, k.Detail}, {`,"Row":`, k.Row}, {`,"Body":`, k.Body},
+	}
+	start := len(b)
+	b = strconv.AppendInt(append(b, `{"Seq":`...), k.Seq, 10)
+	b = strconv.AppendInt(append(b, `,"At":`...), k.At, 10)
+	for _, m := range members {
+		var plain bool
+		if b, plain = appendText(append(b, m.name...), m.text); !plain {
+			whole, err := json.Marshal(k)
+			return append(b[:start], whole...), err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+// appendText appends a JSON string; plain is false if it holds anything but
+// printable ASCII without what [json.Marshal] escapes for HTML.
+func appendText(b []byte, text string) (_ []byte, plain bool) {
+	b = append(b, '"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ' || c > '~' || c == '<' || c == '>' || c == '&':
+			return b, false
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"'), true
 }
 
 // rowHash is the hash of a purchase as a move leaves it, so that a row that was
@@ -70,14 +106,21 @@ func head(q querier) (seq int64, hash string, err error) {
 	return seq, hash, err
 }
 
+// loadHead makes the head known. What takes entries out does it first: the newest
+// of them may be the head.
+func (t *txn) loadHead() (err error) {
+	if t.w.headKnown {
+		return nil
+	}
+	t.w.seq, t.w.hash, err = head(t)
+	t.w.headKnown = err == nil
+	return err
+}
+
 // appendEntry writes one entry behind the last; body is stored as JSON, nil as nothing.
 func (t *txn) appendEntry(k link, body any) error {
-	if !t.w.headKnown {
-		var err error
-		if t.w.seq, t.w.hash, err = head(t); err != nil {
-			return err
-		}
-		t.w.headKnown = true
+	if err := t.loadHead(); err != nil {
+		return err
 	}
 	if body != nil {
 		text, err := json.Marshal(body)

@@ -24,7 +24,7 @@ import (
 var migrations embed.FS
 
 // schemaVersion is the version that the newest migration leaves in user_version.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // readers is how many readers may look at the file at once. One stays open; the
 // others end with the burst that needed them, since each has a cache of its own.

@@ -79,6 +79,8 @@ func (t *txn) move(id policy.PurchaseID, m *Move, kind EntryKind, body any) erro
 	}
 	if old.state != "" {
 		p.Created = fromMicros(old.created)
+	} else if known, err := compactedID(t, id); err != nil || known {
+		return errors.Join(err, fmt.Errorf("%w: it was compacted", ErrExists))
 	}
 	if err := t.putPurchase(p, old); err != nil {
 		return err

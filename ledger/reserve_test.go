@@ -519,20 +519,26 @@ func TestNoGrantWithoutACommittedReservation(t *testing.T) {
 // is still open, and returns the reservation found there.
 func afterPowerCut(t *testing.T, path string) policy.Reservation {
 	t.Helper()
-	copied := filepath.Join(t.TempDir(), "ledger.db")
-	for _, suffix := range []string{"", "-wal"} {
-		data, err := os.ReadFile(path + suffix)
-		if err == nil {
-			err = os.WriteFile(copied+suffix, data, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	l := open(t, copied, &clock{t: t0})
+	l := open(t, copied(t, path), &clock{t: t0})
 	r, err := l.Reservation(t.Context(), "p1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// copied returns a copy of a ledger's files as they are on disk now.
+func copied(t *testing.T, path string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "ledger.db")
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(path + suffix)
+		if err == nil {
+			err = os.WriteFile(to+suffix, data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
 }

@@ -97,7 +97,7 @@ func (t *txn) settle(s *Settlement, r *policy.Reservation, m *Move) error {
 	if err := t.addOpen(-b.Freed, opened, 0); err != nil {
 		return err
 	}
-	if err := t.addSettled(b.Stamp, s.Value); err != nil {
+	if err := t.addSettled(b.Stamp, s.Value, c.compacted); err != nil {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO settlements (purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded)
@@ -115,13 +115,16 @@ func (t *txn) setStatus(id policy.PurchaseID, status policy.ReservationStatus) e
 	return err
 }
 
-// addSettled adds to the three buckets of a time and to the sums.
-func (t *txn) addSettled(stamp int64, value money.Value) error {
-	s := seconds(stamp)
-	v := int64(value)
-	_, err := t.exec(`INSERT INTO buckets (width, start, value, count) VALUES (60, ?, ?, 1), (3600, ?, ?, 1), (86400, ?, ?, 1)
-		ON CONFLICT (width, start) DO UPDATE SET value = value + excluded.value, count = count + 1`,
-		floorTo(s, minute), v, floorTo(s, hour), v, floorTo(s, day), v)
+// addSettled adds to the three buckets of a time and to the sums. Of a time that
+// was compacted only the day is kept.
+func (t *txn) addSettled(stamp int64, value money.Value, compacted int64) error {
+	s, v := seconds(stamp), int64(value)
+	rows, args := `(86400, ?, ?, 1)`, []any{floorTo(s, day), v}
+	if s >= compacted {
+		rows, args = rows+`, (60, ?, ?, 1), (3600, ?, ?, 1)`, append(args, floorTo(s, minute), v, floorTo(s, hour), v)
+	}
+	_, err := t.exec(`INSERT INTO buckets (width, start, value, count) VALUES `+rows+`
+		ON CONFLICT (width, start) DO UPDATE SET value = value + excluded.value, count = count + 1`, args...)
 	if err != nil {
 		return err
 	}
@@ -267,21 +270,25 @@ func settlementOf(q querier, id policy.PurchaseID) (settlement, error) {
 
 // Settlements returns every settlement, refunded ones included, the oldest first.
 func (l *Ledger) Settlements(ctx context.Context) ([]Settlement, error) {
-	return l.settlements(ctx, `SELECT `+settlementColumns+` FROM settlements ORDER BY at, purchase`)
+	return l.settlements(ctx, selectReceipts+` UNION ALL `+selectLiving+` ORDER BY 17, 1`)
 }
 
 // SettledTransfers returns the settlements that moved a token on a chain,
-// refunded ones included since their transfer happened, the oldest first. The
-// chain must show exactly these.
+// refunded ones included since their transfer happened, and those that were
+// compacted, the oldest first. The chain must show exactly these.
 func (l *Ledger) SettledTransfers(ctx context.Context) ([]Settlement, error) {
-	return l.settlements(ctx, `SELECT `+settlementColumns+` FROM settlements WHERE chain <> '' ORDER BY at, purchase`)
+	return l.settlements(ctx, selectReceipts+` WHERE chain <> '' UNION ALL `+selectLiving+` WHERE s.chain <> '' ORDER BY 17, 1`)
 }
 
 func (l *Ledger) settlements(ctx context.Context, query string) (all []Settlement, err error) {
 	err = l.read(ctx, "settlements", func(q querier) error {
-		rows, err := collect(q, scanSettlement, query)
+		rows, err := collect(q, scanReceipt, query)
 		for i := range rows {
-			all = append(all, rows[i].Settlement)
+			r := &rows[i]
+			all = append(all, Settlement{
+				Purchase: r.Purchase, Value: r.Value, Amount: r.Amount, Chain: r.Chain, Token: r.Token, Payee: r.Payee, Ref: r.Ref,
+				At: r.At, Rail: r.Rail, Refunded: r.Refunded(), RefundRef: r.RefundRef,
+			})
 		}
 		return err
 	})

@@ -29,11 +29,14 @@ type control struct {
 	settledCount int64
 	reserved     money.Value
 	openCount    int64
+	// compacted is the start of the oldest day whose minutes and hours are kept,
+	// in seconds; checkpoint the number of the newest entry of that kind.
+	compacted, checkpoint int64
 }
 
 func readControl(q querier) (c control, err error) {
-	err = q.row(`SELECT paused, floor, settled, settled_count, reserved, open_count FROM control WHERE id = 1`, nil,
-		&c.paused, &c.floor, &c.settled, &c.settledCount, &c.reserved, &c.openCount)
+	err = q.row(`SELECT paused, floor, settled, settled_count, reserved, open_count, compacted, checkpoint FROM control WHERE id = 1`, nil,
+		&c.paused, &c.floor, &c.settled, &c.settledCount, &c.reserved, &c.openCount, &c.compacted, &c.checkpoint)
 	return c, err
 }
 
@@ -53,12 +56,17 @@ type tally struct {
 
 // sumSince adds up the buckets whose end lies after start: minutes up to the
 // next full hour, hours up to the next full day, whole days from there on. So a
-// span costs at most 60 + 24 rows and one for each day. There is no upper end: a
+// span costs at most 60 + 24 rows and one for each day. Of the time before
+// compacted only days are kept, and the whole day counts. There is no upper end: a
 // chain time ahead of ours counts too.
-func sumSince(q querier, start time.Time) (t tally, err error) {
+func sumSince(q querier, start time.Time, compacted int64) (t tally, err error) {
 	m := floorTo(start.Unix(), minute)
 	h := ceilTo(m, hour)
 	d := ceilTo(h, day)
+	if m < compacted {
+		d = floorTo(m, day)
+		m, h = d, d
+	}
 	err = q.row(`SELECT COALESCE(SUM(value), 0), COALESCE(SUM(count), 0) FROM (
 		SELECT value, count FROM buckets WHERE width = 60 AND start >= ? AND start < ?
 		UNION ALL SELECT value, count FROM buckets WHERE width = 3600 AND start >= ? AND start < ?
@@ -85,8 +93,9 @@ func ceilTo(n, width int64) int64 {
 
 // sums remembers the tallies of one decision, since windows often begin together.
 type sums struct {
-	q     querier
-	known map[int64]tally
+	q         querier
+	compacted int64
+	known     map[int64]tally
 }
 
 func (s *sums) since(start time.Time) (tally, error) {
@@ -94,7 +103,7 @@ func (s *sums) since(start time.Time) (tally, error) {
 	if t, ok := s.known[key]; ok {
 		return t, nil
 	}
-	t, err := sumSince(s.q, start)
+	t, err := sumSince(s.q, start, s.compacted)
 	if err == nil {
 		s.known[key] = t
 	}
@@ -118,7 +127,7 @@ func computeState(q querier, query policy.Query, verified bool) (*policy.State, 
 	if st.Own != nil && st.Own.Status == policy.ReservationOpen {
 		reserved, open = reserved-st.Own.Value, open-1
 	}
-	if err := windowState(q, query, st, reserved, open); err != nil {
+	if err := windowState(q, query, st, tally{reserved, open}, c.compacted); err != nil {
 		return nil, err
 	}
 	if st.Lifetime, err = c.settled.Add(reserved); err != nil {
@@ -140,13 +149,13 @@ func ownState(q querier, id policy.PurchaseID, st *policy.State) error {
 	return err
 }
 
-func windowState(q querier, query policy.Query, st *policy.State, reserved money.Value, open int64) error {
-	s := sums{q: q, known: make(map[int64]tally, len(query.Windows)+len(query.Counts)+1)}
+func windowState(q querier, query policy.Query, st *policy.State, reserved tally, compacted int64) error {
+	s := sums{q: q, compacted: compacted, known: make(map[int64]tally, len(query.Windows)+len(query.Counts)+1)}
 	st.Spent = make([]money.Value, len(query.Windows))
 	for i, w := range query.Windows {
 		t, err := s.since(w.Start(st.At))
 		if err == nil {
-			st.Spent[i], err = t.value.Add(reserved)
+			st.Spent[i], err = t.value.Add(reserved.value)
 		}
 		if err != nil {
 			return fmt.Errorf("window %s: %w", w, err)
@@ -158,11 +167,11 @@ func windowState(q querier, query policy.Query, st *policy.State, reserved money
 		if err != nil {
 			return fmt.Errorf("count over %s: %w", c, err)
 		}
-		st.Counts[i] = t.count + open
+		st.Counts[i] = t.count + reserved.count
 	}
 	today, err := s.since(policy.Window{Calendar: policy.CalendarDay}.Start(st.At))
 	if err == nil {
-		st.ServerDay, err = today.value.Add(reserved)
+		st.ServerDay, err = today.value.Add(reserved.value)
 	}
 	return err
 }

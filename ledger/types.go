@@ -5,6 +5,8 @@ package ledger
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -99,6 +101,10 @@ const (
 	KindApproval EntryKind = "approval"
 	KindPause    EntryKind = "pause"
 	KindPayee    EntryKind = "payee"
+	// KindAccept is a transfer that no purchase made and that the operator answers for.
+	KindAccept EntryKind = "accept"
+	// KindCheckpoint sums up what was compacted.
+	KindCheckpoint EntryKind = "checkpoint"
 )
 
 // ListOptions narrows [Ledger.List].
@@ -230,10 +236,23 @@ func (t Token) MarshalText() ([]byte, error) {
 	return []byte(string(t.Chain) + "/" + t.Address.Hex()), nil
 }
 
+// UnmarshalText reads what MarshalText writes.
+func (t *Token) UnmarshalText(text []byte) error {
+	chain, address, ok := strings.Cut(string(text), "/")
+	if !ok || !common.IsHexAddress(address) {
+		return fmt.Errorf("%q is no token", text)
+	}
+	t.Chain, t.Address = money.ChainID(chain), common.HexToAddress(address)
+	return nil
+}
+
 // Report is what [Ledger.Verify] found.
 type Report struct {
+	// Entries and Purchases are what is kept, Compacted is the number of purchases
+	// of which a receipt is left.
 	Entries   int64
 	Purchases int64
+	Compacted int64
 	// Settled is what was paid per token and has not come back.
 	Settled map[Token]money.Amount
 	// Head is the hash of the last entry, in hexadecimal.
