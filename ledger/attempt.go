@@ -169,7 +169,8 @@ func (l *Ledger) Attempts(ctx context.Context, id policy.PurchaseID) (all []Atte
 // decided, by account nonce, then by age.
 func (l *Ledger) OpenAttempts(ctx context.Context, chain money.ChainID, signer common.Address) (all []Attempt, err error) {
 	err = l.query(ctx, "open attempts", func(q querier) error {
-		all, err = collect(q, scanAttempt, `SELECT `+attemptColumns+` FROM attempts
+		// Left to itself the planner walks every attempt by nonce, for the order's sake.
+		all, err = collect(q, scanAttempt, `SELECT `+attemptColumns+` FROM attempts INDEXED BY attempts_open
 			WHERE chain = ? AND signer = ? AND status IN ('prepared', 'broadcast', 'mined')
 			ORDER BY account_nonce, created, purchase, seq`, string(chain), signer.Hex())
 		return err
