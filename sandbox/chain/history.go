@@ -4,6 +4,7 @@ package chain
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -31,6 +32,8 @@ type history struct {
 	config *params.ChainConfig
 	blocks []block
 	placed map[common.Hash]place
+	// busy are the numbers of the blocks with transactions: most have none, and what reads the past looks at these alone.
+	busy []uint64
 }
 
 func newHistory(config *params.ChainConfig, seconds uint64) *history {
@@ -75,6 +78,22 @@ func (h *history) append(header *types.Header, txs types.Transactions, receipts 
 		h.placed[r.TxHash] = place{number, i}
 	}
 	h.blocks = append(h.blocks, block{sealed, receipts})
+	if len(txs) > 0 {
+		h.busy = append(h.busy, number)
+	}
+}
+
+// between returns the blocks with transactions from one number to another, both included, the oldest first.
+func (h *history) between(from, to uint64) []block {
+	first, _ := slices.BinarySearch(h.busy, from)
+	var found []block
+	for _, n := range h.busy[first:] {
+		if n > to {
+			break
+		}
+		found = append(found, h.blocks[n])
+	}
+	return found
 }
 
 // cut removes the newest blocks and returns their transactions, oldest first.
@@ -88,5 +107,7 @@ func (h *history) cut(depth int) types.Transactions {
 		}
 	}
 	h.blocks = h.blocks[:from:from]
+	first, _ := slices.BinarySearch(h.busy, uint64(from)) //nolint:gosec // an index
+	h.busy = h.busy[:first]
 	return txs
 }

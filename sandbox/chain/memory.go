@@ -146,7 +146,7 @@ func (m *Memory) Reorg(depth uint64) error {
 // replay returns the state after a block, by running all blocks from genesis.
 func (m *Memory) replay(number uint64) *ledger {
 	l := newLedger(m.accounts)
-	for _, b := range m.history.blocks[1 : number+1] {
+	for _, b := range m.history.between(1, number) {
 		for _, tx := range b.Transactions() {
 			if from, err := types.Sender(m.pool.signer, tx); err == nil {
 				m.apply(l, b.Header(), pooled{tx: tx, from: from})

@@ -177,8 +177,8 @@ func (m *Memory) getLogs(params []json.RawMessage) (any, error) {
 		return nil, &rpcError{code: codeInvalidParams, message: "invalid block range params"}
 	}
 	found := []*types.Log{}
-	for n := from; n <= to; n++ {
-		for _, r := range m.history.blocks[n].receipts {
+	for _, b := range m.history.between(from, to) {
+		for _, r := range b.receipts {
 			for _, l := range r.Logs {
 				if matches(l, q.Addresses, q.Topics) {
 					found = append(found, l)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/common/hexutil"
@@ -146,6 +147,8 @@ func (m *Memory) getNonce(params []json.RawMessage) (any, error) {
 	if n, ok := ref.Number(); ok && n == rpc.PendingBlockNumber {
 		// As a node: also those that wait for a lower base fee.
 		return hexutil.Uint64(m.pool.nextNonce(m.state, account)), nil
+	} else if ok && m.number(n) < m.history.head().NumberU64() {
+		return hexutil.Uint64(m.pastNonce(account, m.number(n))), nil
 	}
 	var nonce hexutil.Uint64
 	err = m.at(ref, func(l *ledger, _ *types.Header) error {
@@ -153,6 +156,18 @@ func (m *Memory) getNonce(params []json.RawMessage) (any, error) {
 		return nil
 	})
 	return nonce, err
+}
+
+// pastNonce is an account's nonce after a block: one above that of its last transaction.
+func (m *Memory) pastNonce(account common.Address, number uint64) uint64 {
+	for _, b := range slices.Backward(m.history.between(1, number)) {
+		for _, tx := range slices.Backward(b.Transactions()) {
+			if from, err := types.Sender(m.pool.signer, tx); err == nil && from == account {
+				return tx.Nonce() + 1
+			}
+		}
+	}
+	return 0
 }
 
 func (m *Memory) getCode(params []json.RawMessage) (any, error) {
