@@ -57,8 +57,8 @@ type campaign struct {
 	mu   sync.Mutex
 	life *life // the running process
 
-	recovered []time.Duration // healthy restarts until nothing was unknown
-	drained   time.Duration   // end of the faults until everything was final
+	recovered map[string][]time.Duration // by need: healthy restart until its value was no longer unknown
+	drained   time.Duration              // end of the faults until everything was final
 	began     time.Time
 }
 
@@ -87,7 +87,7 @@ func (t *tortureCommand) Run(ctx context.Context, std streams) (err error) {
 			err = os.RemoveAll(dir)
 		}
 	}()
-	c := &campaign{tortureCommand: *t, std: std, dir: dir, began: time.Now()}
+	c := &campaign{tortureCommand: *t, std: std, dir: dir, began: time.Now(), recovered: map[string][]time.Duration{}}
 	return c.run(ctx)
 }
 

@@ -164,7 +164,7 @@ func railOf(name string) tortureRail {
 
 // wantedTransfers is how many transfers a purchase in its state has.
 func wantedTransfers(p *admin.Purchase, rail tortureRail) int {
-	if p.Settled && rail.moves {
+	if rail.moves && (p.Settled || p.State == "refunded") {
 		return 1
 	}
 	return 0

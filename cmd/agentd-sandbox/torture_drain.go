@@ -110,13 +110,13 @@ func (c *campaign) buyNow(ctx context.Context, name string) error {
 	return nil
 }
 
-// unknown returns the purchases whose value may be on its way.
-func (c *campaign) unknown(ctx context.Context) (map[string]bool, error) {
+// unknown returns the purchases whose value may be on its way, with their needs.
+func (c *campaign) unknown(ctx context.Context) (map[string]string, error) {
 	all, err := c.open(ctx)
-	ids := map[string]bool{}
+	ids := map[string]string{}
 	for _, p := range all {
 		if p.Unknown {
-			ids[p.ID] = true
+			ids[p.ID] = p.Need
 		}
 	}
 	return ids, err
@@ -133,26 +133,25 @@ func (c *campaign) awaitUnknown(ctx context.Context) error {
 
 // timeRecovery waits until those purchases are known that were not at the start.
 func (c *campaign) timeRecovery(ctx context.Context, l *life) error {
-	var was map[string]bool
+	var left map[string]string
 	for end := time.Now().Add(time.Minute); time.Now().Before(end) && pause(ctx, lookEvery); {
 		ids, err := c.unknown(ctx)
 		if err != nil {
 			continue
 		}
-		if was == nil {
-			was = ids
+		if left == nil {
+			left = ids
 		}
-		still := false
-		for id := range was {
-			still = still || ids[id]
-		}
-		if !still {
-			if len(was) > 0 {
-				c.recovered = append(c.recovered, time.Since(l.began))
+		for id, need := range left {
+			if _, still := ids[id]; !still {
+				c.recovered[need] = append(c.recovered[need], time.Since(l.began))
+				delete(left, id)
 			}
+		}
+		if len(left) == 0 {
 			return nil
 		}
 	}
-	c.asked.find("a minute after a restart with a healthy chain money was still of unknown fate: %d purchases", len(was))
+	c.asked.find("a minute after a restart with a healthy chain money was still of unknown fate: %d purchases", len(left))
 	return ctx.Err()
 }

@@ -38,6 +38,8 @@ var tortureRails = []tortureRail{
 	{name: "wallet", weight: 4, moves: true},
 	{name: "wdk-usdt-transfer", weight: 2, moves: true},
 	{name: "x402", weight: 5, moves: true},
+	{name: "escrow", weight: 3, moves: true},
+	{name: "onchain-escrow", weight: 3, moves: true},
 	{name: "handoff", weight: 1},
 }
 
@@ -59,18 +61,24 @@ func tortureServices() []sandbox.Service {
 	services := sandbox.DefaultServices()
 	for i := range services {
 		services[i].MaxTimeoutSeconds = authorizationLife
+		if services[i].Rails[0] == "escrow" {
+			services[i].Escrow = sandbox.EscrowKeeper // the other escrow rail has the contract
+		}
 		services[i].Inputs = append(services[i].Inputs, sandbox.Field{Key: numberKey, Type: "number"})
 	}
 	return services
 }
 
 // planPurchases draws the purchases. The long window holds a little less than
-// all of them, the short one about half, so that both limits are met.
+// all of them, the short one a little less than what is asked for meanwhile, so
+// that both limits are met.
 func (c *campaign) planPurchases() torturePlan {
 	p := torturePlan{
 		needs: needsOf(c.local.info, railNames(tortureRails)), Confirmations: tortureConfirmations, RPC: c.local.info.RPCURL, LogLevel: "info",
 		Rails: strings.Join(slices.DeleteFunc(railNames(tortureRails), func(n string) bool { return n == "handoff" }), ", "),
 		Long:  longWindow.String(), Short: shortWindow.String(),
+		Escrows: fmt.Sprintf(`{address: "%s", mode: transfer}, {address: "%s", mode: contract, refund_after: 24h}`,
+			c.local.info.EscrowKeeper, c.local.info.Escrow),
 	}
 	var bag []string
 	for _, r := range tortureRails {
@@ -84,7 +92,7 @@ func (c *campaign) planPurchases() torturePlan {
 		p.order = append(p.order, name)
 		sum += priceOf(c.local.info, name)
 	}
-	p.long, p.short = sum*95/100, sum*60/100
+	p.long, p.short = sum*95/100, sum*money.Value(min(60, 12_000/max(c.Kills, 1)))/100
 	for _, r := range tortureRails { // the recoveries that come first are not to be refused
 		first := money.Value(c.Recoveries) * priceOf(c.local.info, r.name)
 		p.long, p.short = p.long+first, p.short+first

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -39,9 +40,10 @@ func (c *campaign) report(findings []string) {
 	group("requests refused", "refused to plan")
 	group("purchases by final state", "ends")
 	row("last fault to the last end", c.drained.Round(100*time.Millisecond), "orders whose answer was lost are looked for over 65 s")
-	if n := len(c.recovered); n > 0 {
-		slices.Sort(c.recovered)
-		row("restart to nothing unknown", c.recovered[n/2].Round(time.Millisecond), fmt.Sprintf("median of %d, worst %s", n, c.recovered[n-1].Round(time.Millisecond)))
+	for _, name := range slices.Sorted(maps.Keys(c.recovered)) {
+		all := c.recovered[name]
+		slices.Sort(all)
+		row("restart to known, "+name, all[len(all)/2].Round(time.Millisecond), fmt.Sprintf("median of %d, worst %s", len(all), all[len(all)-1].Round(time.Millisecond)))
 	}
 	row("took", time.Since(c.began).Round(time.Second), "")
 	row("findings", len(findings), "")
