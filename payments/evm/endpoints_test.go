@@ -197,8 +197,8 @@ func TestEndpointsThatDisagree(t *testing.T) {
 				if got := w.sender.Stuck(); len(got) != 1 || got[0].Reason != evm.StuckDisagree {
 					t.Errorf("stuck %+v", got)
 				}
-				if w.outcomes[evm.OutcomeDisagree] == 0 {
-					t.Errorf("outcomes %v", w.outcomes)
+				if w.observed(evm.OutcomeDisagree) == 0 {
+					t.Error("nobody was told that they disagree")
 				}
 				if a := w.attempts("p1"); len(a) != 1 || !a[0].Status.Open() {
 					t.Errorf("attempts %v", w.statuses("p1"))

@@ -406,7 +406,7 @@ func TestEscrowOnARealEVM(t *testing.T) {
 			t.Errorf("close chain: %v", err)
 		}
 	})
-	w := worldOn(t, c.Handler(), func(c *evm.Config) { c.Final, c.Poll = evm.Final{}, 20*time.Millisecond })
+	w := worldOn(t, chain.Transport(c.Handler()), func(c *evm.Config) { c.Final, c.Poll = evm.Final{}, 20*time.Millisecond })
 	if err := w.sender.Ready(t.Context(), evm.AttemptLock, chain.TokenAddress, chain.EscrowAddress, price); err != nil {
 		t.Fatal(err)
 	}

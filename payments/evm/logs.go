@@ -158,7 +158,7 @@ func fits(l types.Log, contract common.Address, topics [][]common.Hash) bool {
 		return false
 	}
 	for i, wanted := range topics {
-		if !slices.Contains(wanted, l.Topics[i]) {
+		if len(wanted) > 0 && !slices.Contains(wanted, l.Topics[i]) { // none is any
 			return false
 		}
 	}

@@ -60,8 +60,8 @@ func TestReplacementUnderARisingFee(t *testing.T) {
 		if got := w.sender.Stuck(); len(got) != 0 {
 			t.Errorf("stuck %+v", got)
 		}
-		if w.outcomes[evm.OutcomeReplaced] != 1 {
-			t.Errorf("outcomes %v", w.outcomes)
+		if n := w.observed(evm.OutcomeReplaced); n != 1 {
+			t.Errorf("%d replacements were told", n)
 		}
 		w.wantTransfers(1)
 	})

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,10 +48,12 @@ type world struct {
 	path   string
 	now    func() time.Time
 
-	ledger   *ledger.Ledger
-	guard    *policy.Guard
-	chain    *evm.Chain
-	sender   *evm.Sender
+	ledger *ledger.Ledger
+	guard  *policy.Guard
+	chain  *evm.Chain
+	sender *evm.Sender
+
+	mu       sync.Mutex
 	outcomes map[string]int
 }
 
@@ -69,18 +72,18 @@ func newWorld(t testing.TB, change func(*evm.Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := worldOn(t, mem.Handler(), change)
+	w := worldOn(t, chain.Transport(mem.Handler()), change)
 	w.mem = mem
 	return w
 }
 
-func worldOn(t testing.TB, handler http.Handler, change func(*evm.Config)) *world {
+func worldOn(t testing.TB, next http.RoundTripper, change func(*evm.Config)) *world {
 	t.Helper()
 	key, err := wallet.FromPrivateKey([]byte(agentKey))
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{next: chain.Transport(handler), down: map[string]bool{}}
+	n := &node{next: next, down: map[string]bool{}}
 	w := &world{
 		t: t, node: n, wallet: key, path: filepath.Join(t.TempDir(), "ledger.db"), now: time.Now, outcomes: map[string]int{},
 		config: evm.Config{
@@ -89,7 +92,11 @@ func worldOn(t testing.TB, handler http.Handler, change func(*evm.Config)) *worl
 			Poll: time.Second, Resend: 5 * time.Second, Replace: 10 * time.Second, Timeout: 2 * time.Second,
 		},
 	}
-	w.config.Observe = func(_ money.ChainID, outcome string) { w.outcomes[outcome]++ }
+	w.config.Observe = func(_ money.ChainID, outcome string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.outcomes[outcome]++
+	}
 	if change != nil {
 		change(&w.config)
 	}
@@ -204,6 +211,13 @@ func (w *world) sendFor(d time.Duration, g policy.Grant, c evm.Call) error {
 	defer cancel()
 	_, err := w.sender.Send(ctx, g, c)
 	return err
+}
+
+// observed says how often an outcome was told.
+func (w *world) observed(outcome string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.outcomes[outcome]
 }
 
 func (w *world) attempts(id policy.PurchaseID) []ledger.Attempt {
