@@ -66,6 +66,7 @@ const (
 	problemWaiting           = "purchases_waiting"
 	problemUnknownOld        = "purchase_unknown"
 	problemLedger            = "ledger_unverified"
+	problemLedgerWrite       = "ledger_unwritable"
 	problemPart              = "part_failing"
 	problemListen            = "listen_failed"
 	problemKey               = "key_locked"
@@ -103,6 +104,7 @@ func Problems() []Problem {
 		{problemWaiting, SeverityWarning, false, 0, "Purchases wait for a person.", "See `agentd purchases --open`, then approve, deny or resolve."},
 		{problemUnknownOld, SeverityWarning, false, 0, "Money of a purchase is of unknown fate for long.", "See `agentd purchases --open`; it resolves by itself once the chain answers."},
 		{problemLedger, SeverityError, true, 0, "The ledger does not verify.", "Run `agentd ledger verify`; restore state_dir from a backup."},
+		{problemLedgerWrite, SeverityError, true, 0, "The ledger cannot be written, so nothing is bought and nothing is paid.", "Free space in state_dir, or look for faults of the disk; the daemon goes on by itself."},
 		{problemPart, SeverityWarning, false, 10 * time.Second, "A part of the daemon keeps failing.", "Read the log; it is restarted by itself."},
 		{problemListen, SeverityWarning, false, 0, "The metrics listener does not run.", "Check listen for an address in use."},
 		{problemKey, SeverityError, true, 10 * time.Second, "The agent's key is not unlocked yet.", "Wait; a wrong passphrase ends the daemon."},

@@ -125,10 +125,19 @@ func (a *Agent) checkClock() {
 	a.health.set(problemClock, !trusted, detail)
 }
 
+// ledgerFault is told when the disk takes no writes of the ledger, and when it
+// does again.
+func (a *Agent) ledgerFault(err error) { a.health.set(problemLedgerWrite, err != nil, detailOf(err)) }
+
 // checkHealth looks at what no event tells of: the clock, the policy's end, what
 // waits for a person, and money of unknown fate.
 func (a *Agent) checkHealth(ctx context.Context) error {
 	a.checkClock()
+	if a.health.lasts(problemLedgerWrite) {
+		if err := a.ledger.CheckWrite(ctx); err != nil {
+			return fmt.Errorf("write to the ledger: %w", err)
+		}
+	}
 	now := time.Now()
 	a.health.announce(now)
 	expires := a.guard.Rules().Expires

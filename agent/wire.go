@@ -153,7 +153,7 @@ func (a *Agent) openStores(ctx context.Context) error {
 		unlocked <- opened{w, err}
 	}()
 	var err error
-	a.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(a.cfg.StateDir, "ledger.db"), Now: a.clock.wallTime, Observe: a.metrics.observeCommit})
+	a.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(a.cfg.StateDir, "ledger.db"), Now: a.clock.wallTime, Observe: a.metrics.observeCommit, Fault: a.ledgerFault})
 	if err == nil {
 		a.onClose("ledger", a.ledger.Close)
 	}

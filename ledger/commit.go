@@ -108,20 +108,21 @@ func (l *Ledger) commitAll(batch []*request) {
 			close(r.done)
 		}
 	}()
-	err = l.commit(batch)
+	committed := false
+	committed, err = l.commit(batch)
+	l.tellFault(batch, err, committed)
 }
 
 // commit runs the writes in one transaction. Its error is that of every write
 // that had none of its own.
-func (l *Ledger) commit(batch []*request) error {
+func (l *Ledger) commit(batch []*request) (committed bool, err error) {
 	if l.w.shut {
-		return ErrShut
+		return false, ErrShut
 	}
 	t := &txn{w: l.w, ctx: context.WithoutCancel(batch[0].ctx), now: l.now().UTC()}
 	if _, err := t.exec("BEGIN IMMEDIATE"); err != nil {
-		return err
+		return false, err
 	}
-	committed := false
 	defer func() {
 		if committed {
 			return
@@ -135,24 +136,24 @@ func (l *Ledger) commit(batch []*request) error {
 	for _, r := range batch {
 		ok, err := t.run(r, len(batch) > 1)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if ok {
 			kept++
 		}
 	}
 	if kept == 0 {
-		return nil
+		return false, nil
 	}
 	failpoint.Hit(failpoint.BeforeCommit)
 	start := time.Now()
 	if _, err := t.exec("COMMIT"); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return false, fmt.Errorf("commit: %w", err)
 	}
 	committed = true
 	failpoint.Hit(failpoint.AfterCommit)
 	l.observe(time.Since(start))
-	return nil
+	return true, nil
 }
 
 // run makes one write inside the transaction. Among others it is undone alone if

@@ -43,12 +43,18 @@ type Config struct {
 	Now func() time.Time
 	// Observe is told how long each commit took; nil means nobody is.
 	Observe func(commit time.Duration)
+	// Fault is told why a write could not be stored when the disk or the file is
+	// the cause, each time, and nil once a write was stored again. It must not use
+	// the ledger. Nil means nobody is told.
+	Fault func(err error)
 }
 
 // Ledger is an open ledger. It is safe for concurrent use.
 type Ledger struct {
 	now      func() time.Time
 	observe  func(time.Duration)
+	fault    func(error)
+	faulty   bool // the last write failed for want of a disk; guarded by the writer's lock
 	verified atomic.Bool
 	w        *writer
 	paused   atomic.Bool // as the file has it: only this process writes it
@@ -64,12 +70,15 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("ledger: no path")
 	}
-	l := &Ledger{now: cfg.Now, observe: cfg.Observe}
+	l := &Ledger{now: cfg.Now, observe: cfg.Observe, fault: cfg.Fault}
 	if l.now == nil {
 		l.now = time.Now
 	}
 	if l.observe == nil {
 		l.observe = func(time.Duration) {}
+	}
+	if l.fault == nil {
+		l.fault = func(error) {}
 	}
 	if err := prepareFile(cfg.Path); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
