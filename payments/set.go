@@ -36,6 +36,7 @@ type Set struct {
 	rails   map[string]Rail
 	senders map[money.ChainID]*evm.Sender
 	chains  map[money.ChainID]*evm.Chain
+	ledger  evm.Ledger
 }
 
 // NewSet builds every rail that needs no person: not-required, wallet,
@@ -47,7 +48,7 @@ func NewSet(cfg SetConfig) (*Set, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Set{rails: map[string]Rail{}, senders: map[money.ChainID]*evm.Sender{}, chains: map[money.ChainID]*evm.Chain{}}
+	s := &Set{rails: map[string]Rail{}, senders: map[money.ChainID]*evm.Sender{}, chains: map[money.ChainID]*evm.Chain{}, ledger: cfg.Ledger}
 	for _, c := range cfg.Chains {
 		if s.chains[c.ID()] != nil {
 			return nil, fmt.Errorf("payments: chain %s is configured twice", c.ID())
