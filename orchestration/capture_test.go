@@ -36,7 +36,7 @@ type reply struct {
 	Body   json.RawMessage
 }
 
-func captures(t *testing.T) map[string]capture {
+func captures(t testing.TB) map[string]capture {
 	t.Helper()
 	files, err := filepath.Glob("testdata/captures/*.json")
 	if err != nil || len(files) == 0 {
