@@ -219,7 +219,9 @@ func TestResolve(t *testing.T) {
 			}
 		})
 	}
-	t.Run("unknown order", func(t *testing.T) { resolveAs(t, ready(t), "ord_none", `{"status": "released"}`, http.StatusBadRequest) })
+	t.Run("unknown order", func(t *testing.T) {
+		resolveAs(t, ready(t), "ord_none", `{"status": "released"}`, http.StatusBadRequest)
+	})
 }
 
 // The payee can end a lock in the payer's favour at any time, without having gas of its own.
