@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
@@ -20,8 +21,8 @@ func (c *Chain) receipt(ctx context.Context, hash common.Hash) (r *types.Receipt
 		r, err = e.TransactionReceipt(ctx, hash)
 		return err
 	})
-	if err == nil && (r.TxHash != hash || r.BlockNumber == nil || !r.BlockNumber.IsUint64()) {
-		return nil, &Error{Action: ActionReport, Method: "eth_getTransactionReceipt", Cause: errors.New("receipt of another transaction")}
+	if err == nil && (r.TxHash != hash || r.BlockNumber == nil || !r.BlockNumber.IsUint64() || slices.Contains(r.Logs, nil)) {
+		return nil, &Error{Action: ActionReport, Method: "eth_getTransactionReceipt", Cause: errors.New("receipt of another transaction, or with a log that is none")}
 	}
 	return r, err
 }
