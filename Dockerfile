@@ -13,8 +13,7 @@ RUN go mod download
 COPY . .
 RUN mkdir -p /out/etc/ssl/certs /out/usr/bin /out/var/lib/agentd \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
-    && CGO_ENABLED=0 GOOS="$TARGETOS" GOARCH="$TARGETARCH" GOFLAGS=-buildvcs=false \
-       go build -trimpath -tags nethttpomithttp2 -ldflags "-s -w -X main.version=$VERSION" -o /out/usr/bin/agentd ./cmd/agentd
+    && GOOS="$TARGETOS" GOARCH="$TARGETARCH" VERSION="$VERSION" scripts/build.sh /out/usr/bin/agentd
 
 FROM scratch
 COPY --from=build --chown=0:0 /out/etc /etc

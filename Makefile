@@ -6,8 +6,6 @@ PREFIX  ?= /usr
 DESTDIR ?=
 VERSION ?=
 
-GO_BUILD = CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w -X main.version=$(VERSION)'
-
 .PHONY: help build demo test race bench lint format contracts conformance cross image ci install clean
 
 help: ## list the targets
@@ -15,8 +13,8 @@ help: ## list the targets
 
 build: ## the daemon and the sandbox, into dist/
 	mkdir -p dist
-	$(GO_BUILD) -o dist/agentd ./cmd/agentd
-	$(GO_BUILD) -o dist/agentd-sandbox ./cmd/agentd-sandbox
+	VERSION=$(VERSION) scripts/build.sh dist/agentd
+	CGO_ENABLED=0 go build -trimpath -o dist/agentd-sandbox ./cmd/agentd-sandbox
 
 demo: ## buy on every rail from a local Market
 	go run ./cmd/agentd-sandbox demo

@@ -22,7 +22,7 @@ trap cleanup EXIT
 out=$work/build/out
 mkdir -p "$out/etc/ssl/certs" "$out/usr/bin" "$out/var/lib/agentd"
 cp /etc/ssl/certs/ca-certificates.crt "$out/etc/ssl/certs/"
-CGO_ENABLED=0 go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -o "$out/usr/bin/agentd" ./cmd/agentd
+scripts/build.sh "$out/usr/bin/agentd"
 
 build() {
 	buildah "${store[@]}" bud --isolation chroot --format docker --timestamp 0 \

@@ -23,8 +23,7 @@ for arch in "$@"; do
 		;;
 	esac
 	out=dist/agentd-linux-$arch
-	CGO_ENABLED=0 GOOS=linux GOARCH=$goarch GOARM=$goarm \
-		go build -trimpath -tags nethttpomithttp2 -ldflags '-s -w' -o "$out" ./cmd/agentd
+	GOOS=linux GOARCH=$goarch GOARM=$goarm scripts/build.sh "$out"
 	bytes=$(stat -c %s "$out")
 	printf '%-9s %5d.%d MB  %s\n' "$arch" $((bytes / 1000000)) $((bytes % 1000000 / 100000)) "$out"
 	if [ "$arch" = amd64 ] && [ "$bytes" -gt "$bound" ]; then
