@@ -33,6 +33,7 @@ var mayImport = map[string][]string{
 	"sandbox/...":        {"sandbox/...", "money"},
 	"cmd/agentd-sandbox": {"sandbox/...", "money", "admin"},
 	"internal/failpoint": {},
+	"internal/simulation": {"market", "pairing", "payments/...", "ledger", "wallet", "orchestration", "policy", "money", "sandbox/..."},
 	"internal/repotest":  {},
 	"examples/...":       {"orchestration", "policy", "money"},
 }
