@@ -3,6 +3,7 @@
 package chain
 
 import (
+	"encoding/json"
 	"math/big"
 	"slices"
 
@@ -19,6 +20,8 @@ const gasLimit = 60_000_000
 type block struct {
 	*types.Block
 	receipts types.Receipts
+	// text is the block as JSON without its transactions, once it was asked for.
+	text json.RawMessage
 }
 
 // place says where a transaction is.
@@ -77,7 +80,7 @@ func (h *history) append(header *types.Header, txs types.Transactions, receipts 
 		}
 		h.placed[r.TxHash] = place{number, i}
 	}
-	h.blocks = append(h.blocks, block{sealed, receipts})
+	h.blocks = append(h.blocks, block{Block: sealed, receipts: receipts})
 	if len(txs) > 0 {
 		h.busy = append(h.busy, number)
 	}

@@ -34,7 +34,20 @@ func (m *Memory) getBlock(params []json.RawMessage) (any, error) {
 	if !ok {
 		return nil, nil //nolint:nilnil // JSON-RPC's null
 	}
-	return m.blockJSON(b, full)
+	if full {
+		return m.blockJSON(b, full)
+	}
+	kept := &m.history.blocks[b.NumberU64()]
+	if kept.text == nil {
+		body, err := m.blockJSON(b, full)
+		if err != nil {
+			return nil, err
+		}
+		if kept.text, err = json.Marshal(body); err != nil {
+			return nil, err
+		}
+	}
+	return kept.text, nil
 }
 
 func (m *Memory) getBlockByHash(params []json.RawMessage) (any, error) {
