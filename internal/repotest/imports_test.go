@@ -30,12 +30,12 @@ var mayImport = map[string][]string{
 		"money", "internal/failpoint"},
 	"cmd/agentd": {"agent", "admin", "config", "market", "pairing", "payments/...", "ledger", "wallet", "orchestration",
 		"policy", "money"},
-	"sandbox/...":        {"sandbox/...", "money"},
-	"cmd/agentd-sandbox": {"sandbox/...", "money", "admin"},
-	"internal/failpoint": {},
+	"sandbox/...":         {"sandbox/...", "money"},
+	"cmd/agentd-sandbox":  {"sandbox/...", "money", "admin"},
+	"internal/failpoint":  {},
 	"internal/simulation": {"market", "pairing", "payments/...", "ledger", "wallet", "orchestration", "policy", "money", "sandbox/..."},
-	"internal/repotest":  {},
-	"examples/...":       {"orchestration", "policy", "money"},
+	"internal/repotest":   {},
+	"examples/...":        {"orchestration", "policy", "money"},
 }
 
 // matches reports whether a package path is meant by an entry of mayImport.
