@@ -4,6 +4,7 @@ package chain
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/ethereum/go-ethereum/common"
 )
@@ -46,8 +47,16 @@ type ledger struct {
 	allowances map[allowance]*big.Int
 	used       map[authorization]bool
 	orders     map[[32]byte]order
-	undo       []func()
+	// undo takes back what is not kept yet. Each of these functions changes an entry for what it was and remembers what it now is, so
+	// that calling it once more redoes the write.
+	undo []func()
+	// kept are those of the newest blocks, the newest last.
+	kept [][]func()
 }
+
+// keptBlocks is how many blocks back a state is reached without running all blocks from genesis. Clients read as of a block that was
+// the newest a moment ago.
+const keptBlocks = 64
 
 func newLedger(accounts []Account) *ledger {
 	l := &ledger{
@@ -69,11 +78,13 @@ func newLedger(accounts []Account) *ledger {
 func put[K comparable, V any](l *ledger, m map[K]V, key K, value V) {
 	old, had := m[key]
 	l.undo = append(l.undo, func() {
+		now, has := m[key]
 		if had {
 			m[key] = old
 		} else {
 			delete(m, key)
 		}
+		old, had = now, has
 	})
 	m[key] = value
 }
@@ -89,8 +100,37 @@ func (l *ledger) revert(mark int) {
 	l.undo = l.undo[:mark]
 }
 
-// keep forgets how to take back what was written.
-func (l *ledger) keep() { l.undo = nil }
+// keep ends a block: what was written since the last one stays.
+func (l *ledger) keep() {
+	l.kept = append(l.kept, l.undo)
+	if len(l.kept) > keptBlocks {
+		l.kept = slices.Delete(l.kept, 0, 1)
+	}
+	l.undo = nil
+}
+
+// forget keeps what was written, as of no block.
+func (l *ledger) forget() { l.undo, l.kept = nil, nil }
+
+// before runs a function on the state that many blocks ago, which are kept. What it writes is taken back.
+func (l *ledger) before(blocks int, run func() error) error {
+	newer := l.kept[len(l.kept)-blocks:]
+	for _, b := range slices.Backward(newer) {
+		for _, swap := range slices.Backward(b) {
+			swap()
+		}
+	}
+	defer func() {
+		for _, b := range newer {
+			for _, swap := range b {
+				swap()
+			}
+		}
+	}()
+	mark := l.mark()
+	defer func() { l.revert(mark) }()
+	return run()
+}
 
 // add changes a balance by a signed amount.
 func (l *ledger) add(m map[common.Address]*big.Int, account common.Address, amount *big.Int) {

@@ -153,7 +153,7 @@ func (m *Memory) replay(number uint64) *ledger {
 			}
 		}
 	}
-	l.keep()
+	l.forget()
 	return l
 }
 

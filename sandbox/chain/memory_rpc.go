@@ -113,6 +113,9 @@ func (m *Memory) at(ref rpc.BlockNumberOrHash, run func(*ledger, *types.Header) 
 		return run(m.state, m.history.head().Header())
 	case number < head:
 		b, _ := m.history.at(number)
+		if back := head - number; back <= uint64(len(m.state.kept)) {
+			return m.state.before(int(back), func() error { return run(m.state, b.Header()) }) //nolint:gosec // at most keptBlocks
+		}
 		return run(m.replay(number), b.Header())
 	}
 	return errNoBlock

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ethereum/go-ethereum"
 	"github.com/ethereum/go-ethereum/core/types"
 
 	"github.com/agentd-project/agentd/sandbox/chain"
@@ -136,17 +137,47 @@ func TestMemoryBaseFee(t *testing.T) {
 	})
 }
 
+// Past states are right near the newest block, where they are kept, and far
+// below it, where they are made anew; reading them changes nothing, and a
+// reorganisation is no way around that.
 func TestMemoryPast(t *testing.T) {
-	inBubble(t, chain.Config{BlockTime: -1}, func(t *testing.T, w *world, _ *chain.Memory) {
-		for range 2 {
+	inBubble(t, chain.Config{BlockTime: -1}, func(t *testing.T, w *world, m *chain.Memory) {
+		const blocks = 80
+		for range blocks {
 			w.send(t, w.signed(t, w.payee, nil, func(d *types.DynamicFeeTx) { d.Value, d.Gas = big.NewInt(10), 21_000 }))
 		}
-		for number, want := range []int64{0, 10, 20} {
-			got, err := w.eth.BalanceAt(t.Context(), w.payee, big.NewInt(int64(number)))
-			if err != nil || got.Int64() != want {
-				t.Errorf("block %d: got %v, %v, want %d", number, got, err, want)
+		past := func(name string, mined int64) {
+			t.Helper()
+			for number := range mined + 1 {
+				got, err := w.eth.BalanceAt(t.Context(), w.payee, big.NewInt(number))
+				if err != nil || got.Int64() != 10*number {
+					t.Errorf("%s, block %d: got %v, %v, want %d", name, number, got, err, 10*number)
+				}
 			}
 		}
+		past("as mined", blocks)
+		past("read again", blocks)
+		// A call that writes on a past state leaves both that and the newest as they were.
+		input := pack(t, w.token, "transfer", w.payee, big.NewInt(5))
+		to := chain.TokenAddress
+		for _, number := range []int64{1, blocks - 1, blocks} {
+			if _, err := w.eth.CallContract(t.Context(), ethereum.CallMsg{From: w.payer, To: &to, Data: input}, big.NewInt(number)); err != nil {
+				t.Errorf("call on block %d: %v", number, err)
+			}
+		}
+		w.wantBalance(t, w.payee, 0)
+		if err := m.Reorg(3); err != nil {
+			t.Fatal(err)
+		}
+		past("below the fork", blocks-3)
+		if err := m.Mine(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := w.eth.BalanceAt(t.Context(), w.payee, nil)
+		if err != nil || got.Int64() != 10*blocks {
+			t.Errorf("mined again: got %v, %v, want %d", got, err, 10*blocks)
+		}
+		past("below the fork, later", blocks-3)
 	})
 }
 
