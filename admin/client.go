@@ -146,6 +146,12 @@ func (c *Client) LedgerVerify(ctx context.Context) (*LedgerReport, error) {
 	return ask[*LedgerReport](ctx, c, http.MethodGet, "/v1/ledger/verify", nil)
 }
 
+// LedgerAccept has the daemon record transfers that are in no purchase, by their
+// transactions, and verify again.
+func (c *Client) LedgerAccept(ctx context.Context, transactions []string) (*LedgerReport, error) {
+	return ask[*LedgerReport](ctx, c, http.MethodPost, "/v1/ledger/accept", acceptBody{Transactions: transactions})
+}
+
 // Market asks for records of the Market.
 func (c *Client) Market(ctx context.Context, q MarketQuery) (json.RawMessage, error) {
 	values := url.Values{}

@@ -16,6 +16,7 @@ type Daemon interface {
 	Decider
 	Switcher
 	Pairings
+	Bookkeeper
 	Marketplace
 }
 
@@ -36,6 +37,13 @@ type Viewer interface {
 	// LedgerVerify recomputes the hash chain and compares the settled rows with
 	// the chains. It may take minutes.
 	LedgerVerify(ctx context.Context) (*LedgerReport, error)
+}
+
+// Bookkeeper takes a person's word about the ledger. by names the person.
+type Bookkeeper interface {
+	// LedgerAccept records transfers that a verification found in no purchase, by
+	// their transactions, and verifies again; one that was not found is CodeNotFound.
+	LedgerAccept(ctx context.Context, transactions []string, by string) (*LedgerReport, error)
 }
 
 // Buyer asks for things; the guard decides.

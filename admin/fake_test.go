@@ -70,6 +70,10 @@ func (f *fakeDaemon) LedgerVerify(context.Context) (*LedgerReport, error) {
 	return &LedgerReport{OK: true, Entries: 3}, f.note("verify")
 }
 
+func (f *fakeDaemon) LedgerAccept(_ context.Context, transactions []string, by string) (*LedgerReport, error) {
+	return &LedgerReport{OK: true, Entries: 4}, f.note("accept %v by %s", transactions, by)
+}
+
 func (f *fakeDaemon) Explain(_ context.Context, need string) (*Explanation, error) {
 	return &Explanation{Need: need, Chosen: -1}, f.note("explain %s", need)
 }

@@ -49,6 +49,7 @@ func (s *Server) handler() http.Handler {
 	operator("POST /v1/pairing/rotate", "pairing rotate", func(r *http.Request, _ string) (any, error) { return d.RotatePairing(r.Context()) })
 	operator("POST /v1/pairing/create", "pairing create", func(r *http.Request, _ string) (any, error) { return d.CreatePairing(r.Context()) })
 	operator("POST /v1/pairing/revoke", "pairing revoke", func(r *http.Request, _ string) (any, error) { return d.RevokePairing(r.Context()) })
+	operator("POST /v1/ledger/accept", "ledger accept", s.acceptTransfers)
 	operator("PUT /v1/log-level", "log-level", s.setLogLevel)
 	mux.HandleFunc("GET /debug/pprof/{$}", s.profiles)
 	mux.HandleFunc("GET /debug/pprof/{name}", s.profiles)
@@ -263,6 +264,22 @@ func (s *Server) resolve(r *http.Request, by string) (any, error) {
 		return nil, usage("the action is confirm, dispute or reference")
 	}
 	return s.cfg.Daemon.Resolve(r.Context(), r.PathValue("id"), resolution, by)
+}
+
+// acceptBody names the transactions of transfers that are in no purchase.
+type acceptBody struct {
+	Transactions []string `json:"transactions"`
+}
+
+func (s *Server) acceptTransfers(r *http.Request, by string) (any, error) {
+	var body acceptBody
+	if err := decodeBody(r, &body); err != nil {
+		return nil, err
+	}
+	if len(body.Transactions) == 0 {
+		return nil, usage("transactions are missing")
+	}
+	return s.cfg.Daemon.LedgerAccept(r.Context(), body.Transactions, by)
 }
 
 // levelBody is the body of the log level, as zap's own handler spells it.

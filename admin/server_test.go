@@ -75,6 +75,8 @@ func TestEveryRequest(t *testing.T) {
 		{"result", func(ctx context.Context, c *Client) (any, error) { return c.Result(ctx, "p1") }, "result p1", newFake().result},
 		{"policy", func(ctx context.Context, c *Client) (any, error) { return c.Policy(ctx) }, "policy", &PolicyView{Local: json.RawMessage(`{"currency":"USD"}`)}},
 		{"verify", func(ctx context.Context, c *Client) (any, error) { return c.LedgerVerify(ctx) }, "verify", &LedgerReport{OK: true, Entries: 3}},
+		{"accept", func(ctx context.Context, c *Client) (any, error) { return c.LedgerAccept(ctx, []string{"0xa", "0xb"}) },
+			"accept [0xa 0xb] by " + me.Username, &LedgerReport{OK: true, Entries: 4}},
 		{"explain", func(ctx context.Context, c *Client) (any, error) { return c.Explain(ctx, "price") }, "explain price", &Explanation{Need: "price", Chosen: -1}},
 		{"buy", func(ctx context.Context, c *Client) (any, error) { return c.Buy(ctx, BuyRequest{Need: "price"}) }, "buy price input= max=none", newFake().one()},
 		{"buy with all", func(ctx context.Context, c *Client) (any, error) {

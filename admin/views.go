@@ -24,6 +24,8 @@ type LedgerReport struct {
 	OK        bool `json:"ok"`
 	Entries   int  `json:"entries"`
 	Purchases int  `json:"purchases"`
+	// Compacted is the number of purchases of which only a receipt is left.
+	Compacted int `json:"compacted,omitempty"`
 	// Settled are the sums per token of ledger and chain.
 	Settled []SettledSum `json:"settled"`
 	// Head is the hash of the last entry.

@@ -69,6 +69,7 @@ type Agent struct {
 	chains    []*chainWatch
 	heartbeat *heartbeat
 	scheduler *scheduler
+	auditor   *auditor
 	front     *front
 	admin     *admin.Server
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ethereum/go-ethereum/common"
 
@@ -35,17 +36,21 @@ func (f *front) LedgerVerify(ctx context.Context) (*admin.LedgerReport, error) {
 		return nil, fmt.Errorf("verify the ledger: %w", err)
 	}
 	out := &admin.LedgerReport{
-		Entries: int(report.Entries), Purchases: int(report.Purchases), Head: report.Head, Findings: report.Findings, Settled: []admin.SettledSum{},
+		Entries: int(report.Entries), Purchases: int(report.Purchases), Compacted: int(report.Compacted), Head: report.Head,
+		Findings: report.Findings, Settled: []admin.SettledSum{},
 	}
 	settled, err := a.ledger.SettledTransfers(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the settlements: %w", err)
 	}
+	var unknown []foreign
 	for _, w := range a.chains {
 		for i := range w.cfg.Tokens {
-			if err := f.compare(ctx, out, w, &w.cfg.Tokens[i], settled); err != nil {
+			more, err := f.compare(ctx, out, w, &w.cfg.Tokens[i], settled)
+			if err != nil {
 				return nil, err
 			}
+			unknown = append(unknown, more...)
 		}
 	}
 	for _, s := range settled {
@@ -54,14 +59,11 @@ func (f *front) LedgerVerify(ctx context.Context) (*admin.LedgerReport, error) {
 		}
 	}
 	out.OK = len(out.Findings) == 0 && len(out.Unchecked) == 0
-	disagrees := len(out.Findings) > 0
-	if disagrees || out.OK {
-		a.ledger.SetVerified(!disagrees)
-		detail := ""
-		if disagrees {
-			detail = out.Findings[0]
-		}
-		a.health.set(problemLedger, disagrees, detail)
+	switch {
+	case len(out.Findings) > 0:
+		a.auditor.found(sourceVerify, out.Findings[0], unknown)
+	case out.OK:
+		a.auditor.agreed()
 	}
 	return out, nil
 }
@@ -86,40 +88,41 @@ type pending struct {
 }
 
 // pendingTransfers lists what the open purchases may have moved.
-func (f *front) pendingTransfers(ctx context.Context) (map[pending]int, error) {
-	open, err := f.a.ledger.OpenPurchases(ctx)
+func (a *Agent) pendingTransfers(ctx context.Context) (map[pending]int, error) {
+	open, err := a.ledger.OpenPurchases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read open purchases: %w", err)
 	}
 	out := map[pending]int{}
 	for _, p := range open {
-		r, err := f.a.ledger.Reservation(ctx, p.ID)
+		r, err := a.ledger.Reservation(ctx, p.ID)
 		switch {
 		case err != nil && !errors.Is(err, ledger.ErrNotFound):
 			return nil, fmt.Errorf("read the reservation of %s: %w", p.ID, err)
 		case err != nil || r.Terms == nil || r.Status != policy.ReservationOpen:
 			continue // nothing is granted, so nothing can have moved
 		}
-		out[pending{r.Terms.Chain, r.Terms.Token, r.Terms.Payee, r.Terms.Amount}]++
+		out[pending{r.Terms.Chain, r.Terms.Token, r.Terms.Receiver(), r.Terms.Amount}]++
 	}
 	return out, nil
 }
 
-// compare holds the settled rows of one token against the chain. Purchases go on
-// meanwhile: what was settled before the chain was read must be on it, and what
-// was on it must be open or settled afterwards. Open ones are read before settled
-// ones, lest one that settles in between be in neither.
-func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWatch, t *config.Token, before []ledger.Settlement) error {
+// compare holds the settled rows of one token against the chain, and the returns
+// of those that were refunded. Purchases go on meanwhile: what was settled before
+// the chain was read must be on it, and what was on it must be open or settled
+// afterwards. Open ones are read before settled ones, lest one that settles in
+// between be in neither.
+func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWatch, t *config.Token, before []ledger.Settlement) ([]foreign, error) {
 	chain := w.chain.ID()
 	sum := admin.SettledSum{Chain: string(chain), Token: t.Symbol}
-	moved, readErr := w.chain.OwnTransfers(ctx, t.Address, f.a.wallet.Address(), w.cfg.VerifyFromBlock)
-	under, err := f.pendingTransfers(ctx)
+	moved, final, readErr := f.ownTransfers(ctx, w, t)
+	under, err := f.a.pendingTransfers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	after, err := f.a.ledger.SettledTransfers(ctx)
 	if err != nil {
-		return fmt.Errorf("read the settlements: %w", err)
+		return nil, fmt.Errorf("read the settlements: %w", err)
 	}
 	var total money.Amount
 	for _, s := range after {
@@ -131,60 +134,116 @@ func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWa
 		}
 	}
 	sum.Ledger = total.Format(t.Decimals)
-	if readErr != nil {
+	returns, returnsErr := f.returns(ctx, w, t, before, final)
+	if readErr = errors.Join(readErr, returnsErr); readErr != nil {
 		out.Unchecked = append(out.Unchecked, fmt.Sprintf("%s on %s: %v", t.Symbol, chain, readErr))
 		out.Settled = append(out.Settled, sum)
-		return nil
+		return nil, nil
 	}
-	rows, since := rowsOf(before, chain, t), rowsOf(after, chain, t)
-	for _, m := range moved {
-		key := transferKey{chain, t.Address, m.To, m.Tx, m.Amount}
-		if id, settled := since[key]; settled {
-			rows[key] = id
-		}
-	}
-	onChain, findings := match(chain, t, moved, rows, under)
+	m := matching{chain: chain, token: t, before: rowsOf(before, chain, t), after: rowsOf(after, chain, t), under: under}
+	onChain := m.match(moved)
 	sum.OnChain, sum.Transfers = onChain.Format(t.Decimals), len(moved)
-	if open, err := onChain.Sub(total); err == nil && !open.IsZero() && len(findings) == 0 {
+	if open, err := onChain.Sub(total); err == nil && !open.IsZero() && len(m.findings) == 0 {
 		sum.Open = open.Format(t.Decimals)
 	}
-	out.Findings = append(out.Findings, findings...)
+	out.Findings = append(append(out.Findings, m.findings...), returns...)
 	out.Settled = append(out.Settled, sum)
-	return nil
+	return m.unknown, nil
+}
+
+func (f *front) ownTransfers(ctx context.Context, w *chainWatch, t *config.Token) ([]evm.Transfer, uint64, error) {
+	final, err := w.chain.FinalHead(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	moved, err := w.chain.TransfersFrom(ctx, t.Address, f.a.wallet.Address(), w.cfg.VerifyFromBlock, final.Number)
+	return moved, final.Number, err
+}
+
+// returns holds the refunded rows of one token against the transfers that brought
+// their value back.
+func (f *front) returns(ctx context.Context, w *chainWatch, t *config.Token, rows []ledger.Settlement, final uint64) (findings []string, err error) {
+	var refunded []ledger.Settlement
+	for _, s := range rows {
+		if s.Refunded && s.Chain == w.chain.ID() && s.Token == t.Address {
+			refunded = append(refunded, s)
+		}
+	}
+	if len(refunded) == 0 {
+		return nil, nil
+	}
+	came, err := w.chain.TransfersTo(ctx, t.Address, f.a.wallet.Address(), w.cfg.VerifyFromBlock, final)
+	if err != nil {
+		return nil, err
+	}
+	left := map[transferKey]int{}
+	for _, c := range came {
+		left[transferKey{w.chain.ID(), t.Address, c.From, c.Tx, c.Amount}]++
+	}
+	for _, s := range refunded {
+		tx, _, _ := strings.Cut(s.RefundRef, ":") // <transaction>[:<log index>]
+		key := transferKey{s.Chain, s.Token, s.Payee, common.HexToHash(tx), s.Amount}
+		if left[key]--; left[key] < 0 {
+			findings = append(findings, fmt.Sprintf("%s on %s: purchase %s came back by transaction %s, which the chain does not show", t.Symbol, s.Chain, s.Purchase, tx))
+		}
+	}
+	return findings, nil
 }
 
 // rowsOf returns the settled rows of one token by what the chain shows of them.
-func rowsOf(settled []ledger.Settlement, chain money.ChainID, t *config.Token) map[transferKey]policy.PurchaseID {
-	rows := map[transferKey]policy.PurchaseID{}
+func rowsOf(settled []ledger.Settlement, chain money.ChainID, t *config.Token) map[transferKey][]policy.PurchaseID {
+	rows := map[transferKey][]policy.PurchaseID{}
 	for _, s := range settled {
 		if s.Chain == chain && s.Token == t.Address {
-			rows[transferKey{chain, s.Token, s.Payee, common.HexToHash(s.Ref), s.Amount}] = s.Purchase
+			key := transferKey{chain, s.Token, s.Payee, common.HexToHash(s.Ref), s.Amount}
+			rows[key] = append(rows[key], s.Purchase)
 		}
 	}
 	return rows
 }
 
-// match pairs transfers with rows; what is left on either side is a finding. A
-// transfer that an open purchase may have made is none. rows is used up.
-func match(chain money.ChainID, t *config.Token, moved []evm.OwnTransfer, rows map[transferKey]policy.PurchaseID, under map[pending]int) (total money.Amount, findings []string) {
-	for _, m := range moved {
-		var err error
-		key := transferKey{chain, t.Address, m.To, m.Tx, m.Amount}
-		open := pending{chain, t.Address, m.To, m.Amount}
-		switch _, settled := rows[key]; {
-		case settled:
-			delete(rows, key)
-		case under[open] > 0:
-			under[open]--
+// matching pairs transfers with rows; what is left on either side is a finding. A
+// transfer that an open purchase may have made is none.
+type matching struct {
+	chain         money.ChainID
+	token         *config.Token
+	before, after map[transferKey][]policy.PurchaseID // used up
+	under         map[pending]int
+	unknown       []foreign
+	findings      []string
+}
+
+func (m *matching) find(format string, args ...any) {
+	m.findings = append(m.findings, fmt.Sprintf("%s on %s: ", m.token.Symbol, m.chain)+fmt.Sprintf(format, args...))
+}
+
+// match returns the sum of the transfers.
+func (m *matching) match(moved []evm.Transfer) (total money.Amount) {
+	for _, t := range moved {
+		key := transferKey{m.chain, m.token.Address, t.To, t.Tx, t.Amount}
+		open := pending{m.chain, m.token.Address, t.To, t.Amount}
+		switch {
+		case len(m.after[key]) > 0:
+			m.after[key] = m.after[key][1:]
+			if n := len(m.before[key]); n > 0 {
+				m.before[key] = m.before[key][1:]
+			}
+		case m.under[open] > 0:
+			m.under[open]--
 		default:
-			findings = append(findings, fmt.Sprintf("%s on %s: transfer %s of %s to %s is in no purchase", t.Symbol, chain, m.Tx, m.Amount.Format(t.Decimals), m.To))
+			one := foreign{chain: m.chain, token: m.token, Transfer: t}
+			m.unknown = append(m.unknown, one)
+			m.findings = append(m.findings, one.String())
 		}
-		if total, err = total.Add(m.Amount); err != nil {
-			findings = append(findings, fmt.Sprintf("%s on %s: the sum of the transfers is no amount", t.Symbol, chain))
+		var err error
+		if total, err = total.Add(t.Amount); err != nil {
+			m.find("the sum of the transfers is no amount")
 		}
 	}
-	for key, id := range rows {
-		findings = append(findings, fmt.Sprintf("%s on %s: purchase %s is settled by transaction %s, which the chain does not show", t.Symbol, chain, id, key.tx))
+	for key, ids := range m.before {
+		for _, id := range ids {
+			m.find("purchase %s is settled by transaction %s, which the chain does not show", id, key.tx)
+		}
 	}
-	return total, findings
+	return total
 }

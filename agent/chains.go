@@ -51,9 +51,12 @@ type chainWatch struct {
 	log    *zap.Logger
 
 	verifying chan struct{} // one at a time
+	// compare holds the ledger against the chain's newest blocks.
+	compare func(ctx context.Context, w *chainWatch) error
 
 	mu       sync.Mutex
 	verified bool
+	compared bool // since the start
 	balances []balance
 }
 
@@ -106,6 +109,23 @@ func (w *chainWatch) verify(ctx context.Context) error {
 	w.mu.Unlock()
 	w.log.Info("chain verified", zap.String("chain", string(w.chain.ID())))
 	return nil
+}
+
+// comparedOnce makes sure that the ledger was held against the chain since the start.
+func (w *chainWatch) comparedOnce(ctx context.Context) error {
+	w.mu.Lock()
+	done := w.compared
+	w.mu.Unlock()
+	if done || w.compare == nil {
+		return nil
+	}
+	return w.compare(ctx, w)
+}
+
+func (w *chainWatch) setCompared() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.compared = true
 }
 
 func (w *chainWatch) isVerified() bool {
@@ -175,7 +195,8 @@ func (w *chainWatch) state() []balance {
 	return w.balances
 }
 
-// gatedRails lets a payment be prepared only on a chain that was verified.
+// gatedRails lets a payment be prepared only on a chain that was verified, and
+// that the ledger was held against.
 type gatedRails struct {
 	set    *payments.Set
 	chains map[money.ChainID]*chainWatch
@@ -211,10 +232,11 @@ type gatedCustodian struct {
 	payments.Custodian
 }
 
-// Ready verifies the chain of the terms, then asks the rail.
+// Ready verifies the chain of the terms and holds the ledger against it, then
+// asks the rail.
 func (g *gatedRail) Ready(ctx context.Context, t policy.Terms) error {
 	if w := g.chains[t.Chain]; w != nil {
-		if err := w.verify(ctx); err != nil {
+		if err := errors.Join(w.verify(ctx), w.comparedOnce(ctx)); err != nil {
 			return err
 		}
 	}

@@ -208,32 +208,6 @@ func TestPairingCommands(t *testing.T) {
 	})
 }
 
-// TestLedgerDisagrees moves a token behind the ledger's back.
-func TestLedgerDisagrees(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		w := newWorld(t, nil)
-		d := w.start(w.config())
-		d.ready(time.Minute)
-		d.mustSettle("store")
-		d.stop()
-		if err := os.RemoveAll(filepath.Join(w.dir, "state", "ledger.db")); err != nil {
-			t.Fatal(err)
-		}
-		d = w.start(w.config())
-		d.ready(time.Minute)
-		report, err := d.front.LedgerVerify(t.Context())
-		if err != nil || report.OK || len(report.Findings) != 1 {
-			t.Fatalf("report %+v, %v; want the one transfer that is in no purchase", report, err)
-		}
-		if d.status().Ready || !d.health.lasts(problemLedger) {
-			t.Error("the daemon is ready with a ledger that disagrees with the chain")
-		}
-		if p := d.buy("fix"); p.State == string(market.Settled) {
-			t.Error("bought with a ledger that disagrees with the chain")
-		}
-	})
-}
-
 // TestDrain stops the daemon while purchases are under way, and goes on.
 func TestDrain(t *testing.T) {
 	for _, need := range []string{"price", "fix", "store"} {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -129,6 +130,8 @@ var (
 	descPolicyExpiry = desc("policy_expiry_timestamp_seconds", "When the policy expires; 0 if it never does.")
 	descHeadAge      = desc("chain_head_age_seconds", "Age of the newest block seen.", "chain")
 	descProblem      = desc("health_problem", "Whether a problem lasts.", "code", "severity")
+	descHeadEntries  = desc("ledger_head_entries", "Number of the newest entry of the ledger's hash chain.")
+	descHeadHash     = desc("ledger_head_hash", "First 48 bits of the newest entry's hash, as a number.")
 	descPaused       = desc("paused", "Whether spending is paused.")
 )
 
@@ -141,7 +144,7 @@ type scraper struct{ a *Agent }
 
 // Describe implements [prometheus.Collector].
 func (s scraper) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descExpiry, descBudgetLimit, descBudgetUsed, descBalance, descFees, descPolicyExpiry, descHeadAge, descProblem, descPaused} {
+	for _, d := range []*prometheus.Desc{descExpiry, descBudgetLimit, descBudgetUsed, descBalance, descFees, descPolicyExpiry, descHeadAge, descProblem, descHeadEntries, descHeadHash, descPaused} {
 		out <- d
 	}
 }
@@ -157,6 +160,7 @@ func (s scraper) Collect(out chan<- prometheus.Metric) {
 	set(descPolicyExpiry, unix(s.a.guard.Rules().Expires))
 	s.collectProblems(set)
 	s.collectBudget(ctx, set)
+	s.collectHead(ctx, set)
 	for _, w := range s.a.chains {
 		id := string(w.chain.ID())
 		for _, b := range w.state() {
@@ -194,6 +198,19 @@ func (s scraper) collectBudget(ctx context.Context, set func(*prometheus.Desc, f
 	for _, w := range windows {
 		set(descBudgetLimit, coins(w.Limit), w.Name)
 		set(descBudgetUsed, coins(w.Used), w.Name)
+	}
+}
+
+// collectHead shows the head of the hash chain: who rewrites the file cannot
+// rewrite what another machine has scraped.
+func (s scraper) collectHead(ctx context.Context, set func(*prometheus.Desc, float64, ...string)) {
+	seq, hash, err := s.a.ledger.Head(ctx)
+	if err != nil || len(hash) < 12 {
+		return // an empty ledger has no head
+	}
+	if bits, err := strconv.ParseUint(hash[:12], 16, 64); err == nil {
+		set(descHeadEntries, float64(seq))
+		set(descHeadHash, float64(bits))
 	}
 }
 

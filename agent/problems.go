@@ -67,6 +67,7 @@ const (
 	problemUnknownOld        = "purchase_unknown"
 	problemLedger            = "ledger_unverified"
 	problemLedgerWrite       = "ledger_unwritable"
+	problemLedgerChecking    = "ledger_checking"
 	problemPart              = "part_failing"
 	problemListen            = "listen_failed"
 	problemKey               = "key_locked"
@@ -103,7 +104,8 @@ func Problems() []Problem {
 		{problemPaused, SeverityWarning, false, 0, "Spending is paused.", "Run `agentd resume`."},
 		{problemWaiting, SeverityWarning, false, 0, "Purchases wait for a person.", "See `agentd purchases --open`, then approve, deny or resolve."},
 		{problemUnknownOld, SeverityWarning, false, 0, "Money of a purchase is of unknown fate for long.", "See `agentd purchases --open`; it resolves by itself once the chain answers."},
-		{problemLedger, SeverityError, true, 0, "The ledger does not verify.", "Run `agentd ledger verify`; restore state_dir from a backup."},
+		{problemLedger, SeverityError, true, 0, "The ledger does not verify.", "Run `agentd ledger verify`; restore state_dir from a backup, or accept the transfers that you answer for."},
+		{problemLedgerChecking, SeverityWarning, true, 10 * time.Second, "The ledger is still being checked since the start; spending waits.", "Wait; set verify_from_block of each chain to skip blocks before the key's first use."},
 		{problemLedgerWrite, SeverityError, true, 0, "The ledger cannot be written, so nothing is bought and nothing is paid.", "Free space in state_dir, or look for faults of the disk; the daemon goes on by itself."},
 		{problemPart, SeverityWarning, false, 10 * time.Second, "A part of the daemon keeps failing.", "Read the log; it is restarted by itself."},
 		{problemListen, SeverityWarning, false, 0, "The metrics listener does not run.", "Check listen for an address in use."},

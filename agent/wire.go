@@ -54,6 +54,7 @@ func New(opt Options) (_ *Agent, err error) {
 	if err := a.openStores(ctx); err != nil {
 		return nil, err
 	}
+	a.auditor = newAuditor(a)
 	store, err := pairing.NewFileStore(a.cfg.StateDir)
 	if err != nil {
 		return nil, err
@@ -218,6 +219,7 @@ func (a *Agent) wireChains(transport http.RoundTripper) (*gatedRails, error) {
 		a.onClose("chain "+string(c.ID), func() error { chain.Close(); return nil })
 		a.metrics.prepareChain(c.ID)
 		w := newChainWatch(chain, c, a.wallet.Address(), a.clock, a.health, a.log)
+		w.compare = a.auditor.compareNew
 		dialled = append(dialled, chain)
 		a.chains = append(a.chains, w)
 		gated.chains[c.ID] = w
@@ -267,7 +269,11 @@ func (a *Agent) order() {
 	for _, w := range a.chains {
 		a.parts = append(a.parts, a.loop(loop{name: "chain " + string(w.chain.ID()), interval: pollChain, limit: 2 * time.Minute, retry: 2 * time.Second, pass: w.pass}))
 	}
-	a.parts = append(a.parts, a.pairing, a.market,
+	compaction := &compactor{a: a}
+	a.parts = append(a.parts, a.pairing,
+		a.loop(loop{name: "ledger check", interval: auditEvery, limit: auditLimit, retry: time.Second, pass: a.auditor.pass}),
+		a.loop(loop{name: "compaction", interval: compactEvery, limit: time.Hour, retry: time.Minute, pass: compaction.pass, next: compaction.pause}),
+		a.market,
 		a.loop(loop{name: "heartbeat", interval: a.cfg.Heartbeat.Interval, limit: 3 * time.Minute, retry: time.Second, pass: a.heartbeat.pass, next: a.heartbeat.pause, wake: a.heartbeat.woken}),
 		a.loop(loop{name: "health", interval: pollHealth, limit: time.Minute, retry: time.Second, pass: a.checkHealth}))
 	if len(a.scheduler.jobs) > 0 {

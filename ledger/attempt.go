@@ -178,19 +178,29 @@ func (l *Ledger) OpenAttempts(ctx context.Context, chain money.ChainID, signer c
 	return all, err
 }
 
-// HighestNonce returns the highest account nonce that the signer ever used on
-// the chain in a saved attempt, whatever became of it; ok is false if there is none.
-func (l *Ledger) HighestNonce(ctx context.Context, chain money.ChainID, signer common.Address) (nonce uint64, ok bool, err error) {
-	highest := int64(-1)
-	err = l.query(ctx, "highest nonce", func(q querier) error {
-		return q.row(`SELECT max(COALESCE((SELECT max(account_nonce) FROM attempts WHERE chain = ?1 AND signer = ?2), -1),
-			COALESCE((SELECT highest FROM nonces WHERE chain = ?1 AND signer = ?2), -1))`,
-			[]any{string(chain), signer.Hex()}, &highest)
+// NextNonce returns the first account nonce from count on that no saved attempt of
+// the signer holds. spent says that count cannot be the number of transactions
+// that the chain has of the signer: one at or above it is decided already.
+func (l *Ledger) NextNonce(ctx context.Context, chain money.ChainID, signer common.Address, count uint64) (next uint64, spent bool, err error) {
+	next = count
+	err = l.read(ctx, "next nonce", func(q querier) error {
+		args := []any{string(chain), signer.Hex(), int64(count)} //nolint:gosec // SaveAttempt bounds nonces, and a larger count holds none
+		err := q.row(`SELECT EXISTS (SELECT 1 FROM attempts WHERE chain = ?1 AND signer = ?2 AND account_nonce >= ?3 AND status IN ('final', 'failed', 'dead'))
+			OR EXISTS (SELECT 1 FROM nonces WHERE chain = ?1 AND signer = ?2 AND highest >= ?3)`, args, &spent)
+		if err != nil || spent {
+			return err
+		}
+		held, err := collect(q, func(scan func(...any) error) (n int64, err error) { return n, scan(&n) },
+			`SELECT DISTINCT account_nonce FROM attempts WHERE chain = ?1 AND signer = ?2 AND account_nonce >= ?3 ORDER BY account_nonce`, args...)
+		for _, n := range held {
+			if uint64(n) != next { //nolint:gosec // an account nonce is not negative
+				break
+			}
+			next++
+		}
+		return err
 	})
-	if err != nil || highest < 0 {
-		return 0, false, err
-	}
-	return uint64(highest), true, nil
+	return next, spent, err
 }
 
 // AddFee adds a transaction fee, in base units of the chain's own coin, to the

@@ -30,11 +30,20 @@ func TestAttempts(t *testing.T) {
 			t.Fatalf("got number %d, %v, want %d", seq, err, i+1)
 		}
 	}
-	if nonce, ok, err := l.HighestNonce(ctx, chainA, payeeB); err != nil || !ok || nonce != 8 {
-		t.Errorf("highest nonce: got %d, %t, %v", nonce, ok, err)
-	}
-	if _, ok, err := l.HighestNonce(ctx, "eip155:1", payeeB); err != nil || ok {
-		t.Errorf("another chain has a nonce: %v", err)
+	for _, tt := range []struct {
+		name        string
+		chain       money.ChainID
+		count, want uint64
+	}{
+		{"before a gap", chainA, 6, 6},
+		{"at the first that is held", chainA, 7, 9},
+		{"at the last that is held", chainA, 8, 9},
+		{"after all", chainA, 12, 12},
+		{"another chain", "eip155:1", 7, 7},
+	} {
+		if next, spent, err := l.NextNonce(ctx, tt.chain, payeeB, tt.count); err != nil || spent || next != tt.want {
+			t.Errorf("nonce %s: got %d, spent %t, %v, want %d", tt.name, next, spent, err, tt.want)
+		}
 	}
 	c.t = c.t.Add(time.Second)
 	for range 2 {

@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	_ "modernc.org/sqlite" // the database driver
+	"modernc.org/sqlite"
 
 	"github.com/agentd-project/agentd/policy"
 )
@@ -29,10 +29,6 @@ const schemaVersion = 3
 // readers is how many readers may look at the file at once. One stays open; the
 // others end with the burst that needed them, since each has a cache of its own.
 const readers = 4
-
-// checkTime bounds the integrity check at the start: a daemon with years of
-// purchases must come up too. Some 100 MB are checked in that time.
-const checkTime = 2 * time.Second
 
 // Config is what a ledger is opened with.
 type Config struct {
@@ -63,9 +59,10 @@ type Ledger struct {
 
 var _ policy.Store = (*Ledger)(nil)
 
-// Open opens the ledger, and creates it if there is none. A file that fails its
-// integrity check, which ends after two seconds at the latest, is [ErrCorrupt],
-// one of a newer program [ErrNewerSchema].
+// Open opens the ledger, and creates it if there is none. A file that is no
+// database is [ErrCorrupt], one of a newer program [ErrNewerSchema]. It does not
+// read the whole file, so that it is as fast after years: [Ledger.CheckFile] does,
+// and nothing should be spent before.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if cfg.Path == "" {
 		return nil, errors.New("ledger: no path")
@@ -139,14 +136,11 @@ func openPool(path string, size int, pragmas ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// checkFile looks at the file's integrity and brings its schema up to date.
+// checkFile brings the file's schema up to date.
 func checkFile(ctx context.Context, db *sql.DB) error {
-	if err := quickCheck(ctx, db); err != nil {
-		return err
-	}
 	var version int
 	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
+		return damaged(err)
 	}
 	switch {
 	case version > schemaVersion:
@@ -154,26 +148,24 @@ func checkFile(ctx context.Context, db *sql.DB) error {
 	case version == schemaVersion:
 		return nil
 	}
-	return migrate(ctx, db, version)
+	return damaged(migrate(ctx, db, version))
 }
 
-func quickCheck(ctx context.Context, db *sql.DB) error {
-	bounded, cancel := context.WithTimeout(ctx, checkTime)
-	defer cancel()
-	var result string
-	err := db.QueryRowContext(bounded, "PRAGMA quick_check(1)").Scan(&result)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case bounded.Err() != nil:
-		return nil
-	case err != nil:
+// damaged marks the errors by which SQLite says that the file is no database or a
+// broken one.
+func damaged(err error) error {
+	var fault *sqlite.Error
+	if errors.As(err, &fault) && (fault.Code()&0xff == sqliteCorrupt || fault.Code()&0xff == sqliteNotADB) {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	case result != "ok":
-		return fmt.Errorf("%w: %s", ErrCorrupt, result)
 	}
-	return nil
+	return err
 }
+
+// The primary result codes SQLITE_CORRUPT and SQLITE_NOTADB.
+const (
+	sqliteCorrupt = 11
+	sqliteNotADB  = 26
+)
 
 // migrate applies, in the order of their names, the files above the version that
 // the file has. Each is one transaction with its version, so a crash leaves the

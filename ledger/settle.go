@@ -97,17 +97,21 @@ func (t *txn) settle(s *Settlement, r *policy.Reservation, m *Move) error {
 	if err := t.addOpen(-b.Freed, opened, 0); err != nil {
 		return err
 	}
-	if err := t.addSettled(b.Stamp, s.Value, c.compacted); err != nil {
-		return err
-	}
-	_, err = t.exec(`INSERT INTO settlements (purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
-		string(s.Purchase), int64(s.Value), s.Amount.String(), string(s.Chain), s.Token.Hex(), s.Payee.Hex(), s.Ref,
-		b.At, b.Stamp, s.Rail)
-	if err != nil {
+	if err := t.putSettled(&b, s.Purchase, c.compacted); err != nil {
 		return err
 	}
 	return t.move(s.Purchase, m, KindSettle, b)
+}
+
+// putSettled writes the row and adds it to the sums.
+func (t *txn) putSettled(b *settleBody, id policy.PurchaseID, compacted int64) error {
+	if err := t.addSettled(b.Stamp, b.Value, compacted); err != nil {
+		return err
+	}
+	_, err := t.exec(`INSERT INTO settlements (purchase, value, amount, chain, token, payee, ref, at, stamp, rail, refunded)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+		string(id), int64(b.Value), b.Amount.String(), string(b.Chain), b.Token.Hex(), b.Payee.Hex(), b.Ref, b.At, b.Stamp, b.Rail)
+	return err
 }
 
 func (t *txn) setStatus(id policy.PurchaseID, status policy.ReservationStatus) error {
@@ -284,13 +288,16 @@ func (l *Ledger) settlements(ctx context.Context, query string) (all []Settlemen
 	err = l.read(ctx, "settlements", func(q querier) error {
 		rows, err := collect(q, scanReceipt, query)
 		for i := range rows {
-			r := &rows[i]
-			all = append(all, Settlement{
-				Purchase: r.Purchase, Value: r.Value, Amount: r.Amount, Chain: r.Chain, Token: r.Token, Payee: r.Payee, Ref: r.Ref,
-				At: r.At, Rail: r.Rail, Refunded: r.Refunded(), RefundRef: r.RefundRef,
-			})
+			all = append(all, rows[i].settlement())
 		}
 		return err
 	})
 	return all, err
+}
+
+func (r *Receipt) settlement() Settlement {
+	return Settlement{
+		Purchase: r.Purchase, Value: r.Value, Amount: r.Amount, Chain: r.Chain, Token: r.Token, Payee: r.Payee, Ref: r.Ref,
+		At: r.At, Rail: r.Rail, Refunded: r.Refunded(), RefundRef: r.RefundRef,
+	}
 }

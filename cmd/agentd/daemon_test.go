@@ -98,6 +98,10 @@ func (f *fake) Pairing(context.Context) (*admin.Pairing, error) {
 	return &admin.Pairing{ID: "pair_1", Status: "revoked", Machine: "mach_1", Address: "0xaa", Provider: "custom", Role: "buyer", Problem: "the owner revoked it"}, f.failure
 }
 
+func (f *fake) LedgerAccept(_ context.Context, transactions []string, _ string) (*admin.LedgerReport, error) {
+	return &admin.LedgerReport{OK: true, Entries: 12 + len(transactions), Purchases: 3, Head: "abce"}, f.failure
+}
+
 func (f *fake) LedgerVerify(context.Context) (*admin.LedgerReport, error) {
 	r := &admin.LedgerReport{OK: f.waited.State != "broken", Entries: 12, Purchases: 3, Head: "abcd",
 		Settled: []admin.SettledSum{{Chain: "eip155:8453", Token: "USDC", Ledger: "0.03", OnChain: "0.03", Transfers: 3}}}

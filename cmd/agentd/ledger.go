@@ -6,10 +6,15 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+
+	"github.com/agentd-project/agentd/admin"
 )
 
 type ledgerCmd struct {
 	Verify ledgerVerifyCmd `cmd:"" help:"Check the hash chain, and the settled sums against the chains."`
+	Accept ledgerAcceptCmd `cmd:"" help:"Answer for transfers that verify found in no purchase. They count as spent."`
+	Export ledgerExportCmd `cmd:"" help:"Write what was spent, as JSON lines, CSV or an hledger journal. Needs no daemon."`
+	Backup ledgerBackupCmd `cmd:"" help:"Copy the ledger while the daemon runs. Needs no daemon."`
 }
 
 type ledgerVerifyCmd struct {
@@ -22,23 +27,48 @@ func (c *ledgerVerifyCmd) Run(ctx context.Context, con *console, o *options) err
 	if err != nil {
 		return err
 	}
-	verdict := func() error {
-		if report.OK {
-			return nil
-		}
-		return fail(exitFailure, "ledger verify: not ok")
+	return con.ledgerReport(report, c.JSON)
+}
+
+type ledgerAcceptCmd struct {
+	Transactions []string `arg:"" name:"transaction" help:"Hash of a transaction that verify names."`
+	JSON         bool     `name:"json" help:"Print JSON."`
+}
+
+// Run records the transfers and prints the verification that follows.
+func (c *ledgerAcceptCmd) Run(ctx context.Context, con *console, o *options) error {
+	report, err := con.client(o).LedgerAccept(ctx, c.Transactions)
+	if err != nil {
+		return err
 	}
-	if c.JSON {
-		if err := printJSON(con.out, report); err != nil {
+	return con.ledgerReport(report, c.JSON)
+}
+
+// ledgerReport prints a verification; it is an error if the ledger is not ok.
+func (c *console) ledgerReport(report *admin.LedgerReport, asJSON bool) error {
+	if asJSON {
+		if err := printJSON(c.out, report); err != nil {
 			return err
 		}
-		return verdict()
+	} else if err := c.ledgerText(report); err != nil {
+		return err
 	}
-	if _, err := fmt.Fprintf(con.out, "%s, %s, head %s\n", plural(report.Entries, "ledger row"), plural(report.Purchases, "purchase"), orElse(report.Head, "none")); err != nil {
+	if !report.OK {
+		return fail(exitFailure, "ledger verify: not ok")
+	}
+	return nil
+}
+
+func (c *console) ledgerText(report *admin.LedgerReport) error {
+	compacted := ""
+	if report.Compacted > 0 {
+		compacted = plural(report.Compacted, "compacted purchase") + ", "
+	}
+	if _, err := fmt.Fprintf(c.out, "%s, %s, %shead %s\n", plural(report.Entries, "ledger row"), plural(report.Purchases, "purchase"), compacted, orElse(report.Head, "none")); err != nil {
 		return err
 	}
 	if len(report.Settled) > 0 {
-		t := newTable(con.out, "chain", "token", "ledger", "on chain", "not settled yet", "transfers")
+		t := newTable(c.out, "chain", "token", "ledger", "on chain", "not settled yet", "transfers")
 		for _, s := range report.Settled {
 			t.row(s.Chain, s.Token, s.Ledger, s.OnChain, orElse(s.Open, "-"), strconv.Itoa(s.Transfers))
 		}
@@ -47,17 +77,17 @@ func (c *ledgerVerifyCmd) Run(ctx context.Context, con *console, o *options) err
 		}
 	}
 	for _, text := range report.Findings {
-		if err := con.say("finding: " + text); err != nil {
+		if err := c.say("finding: " + text); err != nil {
 			return err
 		}
 	}
 	for _, text := range report.Unchecked {
-		if err := con.say("not checked: " + text); err != nil {
+		if err := c.say("not checked: " + text); err != nil {
 			return err
 		}
 	}
 	if report.OK {
-		return con.say("ledger verify: ok")
+		return c.say("ledger verify: ok")
 	}
-	return verdict()
+	return nil
 }

@@ -53,7 +53,7 @@ type commands struct {
 	Resume      resumeCmd      `cmd:"" help:"Let spending go on."`
 	Policy      policyCmd      `cmd:"" help:"Show the policy, or test it against a table."`
 	Pairing     pairingCmd     `cmd:"" help:"Show and change the pairing."`
-	Ledger      ledgerCmd      `cmd:"" help:"Verify the ledger."`
+	Ledger      ledgerCmd      `cmd:"" help:"Verify, export and back up the ledger."`
 	Market      marketCmd      `cmd:"" help:"Read the Market with the daemon's credentials."`
 	LogLevel    logLevelCmd    `cmd:"" name:"log-level" help:"Show or change the log level of the running daemon."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Succeed if the daemon is live."`
