@@ -268,3 +268,31 @@ func TestLaneSurvives(t *testing.T) {
 		w.wantTransfers(4)
 	})
 }
+
+// An endpoint that once counts too high leaves a gap in the lane; the next
+// payment fills it and both are mined.
+func TestNextPaymentFillsAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		lies := 1
+		w.node.set(func(_, method string, params raw) (result, failure any, ok bool) {
+			if method == "eth_getTransactionCount" && lies > 0 {
+				lies--
+				return "0x2", nil, true
+			}
+			return nil, nil, false
+		})
+		first := w.send(t.Context(), w.grant("p1", nil), transfer)
+		time.Sleep(time.Minute)
+		second, third := w.send(t.Context(), w.grant("p2", nil), transfer), w.send(t.Context(), w.grant("p3", nil), transfer)
+		for _, done := range []<-chan result{first, second, third} {
+			if r := <-done; r.err != nil {
+				t.Error(r.err)
+			}
+		}
+		if a := w.attempts("p1"); len(a) != 1 || a[0].Nonce != "2" {
+			t.Errorf("p1: got %d attempts, the first under nonce %s, want one under 2", len(a), a[0].Nonce)
+		}
+		w.wantTransfers(3)
+	})
+}

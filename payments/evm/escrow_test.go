@@ -270,7 +270,7 @@ func TestLockAfterDeathAtEveryCall(t *testing.T) {
 			t.Fatal("it never gets through")
 		}
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t, nil)
+			w := newWorld(t, func(c *evm.Config) { c.Final = evm.Final{} })
 			g := w.grant("p1", w.locked(time.Now().Add(time.Hour)))
 			ctx, die := context.WithCancel(t.Context())
 			defer die()

@@ -261,6 +261,8 @@ func TestVerifyStart(t *testing.T) {
 		{"domain in parts", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: domainParts(t, "USDC", "2", chain.ChainID, chain.TokenAddress)}), nil},
 		{"another domain in parts", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: domainParts(t, "USDC", "1", chain.ChainID, chain.TokenAddress)}), evm.ErrToken},
 		{"another chain in parts", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: domainParts(t, "USDC", "2", 1, chain.TokenAddress)}), evm.ErrToken},
+		{"a name beyond the answer", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: "0x" + strings.Repeat("ff", 7*32)}), evm.ErrToken},
+		{"a length beyond the answer", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: "0x" + strings.Repeat(strings.Repeat("0", 62)+"c0", 8)}), evm.ErrToken},
 		{"garbage in parts", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: "0x01"}), evm.ErrToken},
 		{"no domain shown", func(*evm.Config) {}, answers(map[string]any{separator: nil, domain: nil}), evm.ErrToken},
 		{"separator of another length", func(*evm.Config) {}, answers(map[string]any{separator: "0x01", domain: nil}), evm.ErrToken},

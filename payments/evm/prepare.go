@@ -87,7 +87,7 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant, c Call) (*flight, 
 	if err != nil {
 		return nil, err
 	}
-	nonce, err := s.nextNonce(ctx, lane)
+	nonce, err := s.nextNonce(ctx)
 	if err != nil {
 		return nil, err
 	}

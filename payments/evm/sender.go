@@ -26,8 +26,9 @@ type Ledger interface {
 	Attempts(ctx context.Context, id policy.PurchaseID) ([]ledger.Attempt, error)
 	// OpenAttempts returns the undecided attempts of a signer on a chain.
 	OpenAttempts(ctx context.Context, chain money.ChainID, signer common.Address) ([]ledger.Attempt, error)
-	// HighestNonce returns the highest account nonce that the signer used.
-	HighestNonce(ctx context.Context, chain money.ChainID, signer common.Address) (nonce uint64, ok bool, err error)
+	// NextNonce returns the first account nonce from count on that no attempt holds;
+	// spent says that one at or above count is decided already.
+	NextNonce(ctx context.Context, chain money.ChainID, signer common.Address, count uint64) (next uint64, spent bool, err error)
 	// AddFee records a fee that was paid, in wei, at a chain time.
 	AddFee(ctx context.Context, chain money.ChainID, wei money.Amount, at time.Time) error
 	// FeesSince returns the fees paid since a time.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/ethereum/go-ethereum/accounts/abi"
 	"github.com/ethereum/go-ethereum/common"
 
 	"github.com/agentd-project/agentd/wallet"
@@ -117,26 +116,46 @@ func answered(err error) bool {
 	return action == ActionReverted || action == ActionReport
 }
 
-// decodeDomain returns the separator of the domain that eip712Domain() tells.
+// decodeDomain returns the separator of the domain that eip712Domain() tells
+// (EIP-5267): bytes1, string name, string version, uint256 chain id, address,
+// bytes32, uint256[]. It is read by hand: nothing else in the daemon needs the
+// library for it.
 func decodeDomain(out []byte) (common.Hash, error) {
-	var args abi.Arguments
-	for _, kind := range []string{"bytes1", "string", "string", "uint256", "address", "bytes32", "uint256[]"} {
-		t, err := abi.NewType(kind, "", nil)
-		if err != nil {
-			return common.Hash{}, err
-		}
-		args = append(args, abi.Argument{Type: t})
+	name, ok1 := stringAt(out, 1)
+	version, ok2 := stringAt(out, 2)
+	if !ok1 || !ok2 {
+		return common.Hash{}, fmt.Errorf("%w: eip712Domain answers something else", ErrToken)
 	}
-	parts, err := args.Unpack(out)
-	if err != nil {
-		return common.Hash{}, fmt.Errorf("%w: eip712Domain: %w", ErrToken, err)
-	}
-	name, _ := parts[1].(string)
-	version, _ := parts[2].(string)
-	chainID, _ := parts[3].(*big.Int)
-	token, _ := parts[4].(common.Address)
-	if chainID == nil || !chainID.IsUint64() {
+	chainID := new(big.Int).SetBytes(out[3*32 : 4*32])
+	if !chainID.IsUint64() {
 		return common.Hash{}, fmt.Errorf("%w: eip712Domain names an impossible chain id", ErrToken)
 	}
+	token := common.BytesToAddress(out[4*32 : 5*32])
 	return wallet.DomainSeparator(wallet.Domain{Name: name, Version: version}, chainID.Uint64(), token), nil
+}
+
+// stringAt reads the ABI string whose offset is the word at an index of the seven
+// words of an answer.
+func stringAt(out []byte, index int) (string, bool) {
+	if len(out) < 7*32 {
+		return "", false
+	}
+	offset, ok := lengthIn(out[index*32:], len(out)-32)
+	if !ok {
+		return "", false
+	}
+	size, ok := lengthIn(out[offset:], len(out)-32-offset)
+	if !ok {
+		return "", false
+	}
+	return string(out[offset+32 : offset+32+size]), true
+}
+
+// lengthIn reads a word as a number of bytes, at most limit.
+func lengthIn(word []byte, limit int) (int, bool) {
+	n := new(big.Int).SetBytes(word[:32])
+	if !n.IsInt64() || n.Int64() > int64(limit) {
+		return 0, false
+	}
+	return int(n.Int64()), true
 }
