@@ -4,6 +4,7 @@ package ledger_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,7 +28,9 @@ type modelEntry struct {
 	at     time.Time
 	stamp  time.Time
 	spent  money.Value
-	counts bool // as settled, refunded ones too
+	counts bool  // as settled, refunded ones too
+	nonce  int64 // of its attempt; 0 before it has one
+	gone   bool  // compacted
 }
 
 // model recomputes every sum from scratch, entry by entry.
@@ -39,6 +42,7 @@ type model struct {
 	clock   *clock
 	floor   time.Time
 	entries []*modelEntry
+	nonces  int64 // used so far
 }
 
 func (m *model) open(t *rapid.T) {
@@ -85,7 +89,7 @@ func (m *model) spent(start time.Time, byMinute bool) (sum money.Value, count in
 func (m *model) pick(t *rapid.T, keep func(*modelEntry) bool) *modelEntry {
 	var some []*modelEntry
 	for _, e := range m.entries {
-		if keep(e) {
+		if keep(e) && !e.gone {
 			some = append(some, e)
 		}
 	}
@@ -105,6 +109,7 @@ func (m *model) reserve(t *rapid.T) {
 	if value == 0 {
 		req.Rail = policy.RailNotRequired
 	}
+	req.Record = &ledger.Move{Purchase: purchase(id, "reserved")}
 	now := m.effective()
 	v, err := m.g.Reserve(context.Background(), req)
 	if err != nil {
@@ -159,7 +164,7 @@ func (m *model) grant(t *rapid.T) {
 func (m *model) settle(t *rapid.T) {
 	e := m.pick(t, isOpen)
 	chainTime := m.clock.t.Add(time.Duration(rapid.IntRange(-7200, 120).Draw(t, "chain time")) * time.Second)
-	if err := m.l.Settle(context.Background(), settlement(e.id, e.value, chainTime), nil); err != nil {
+	if err := m.l.Settle(context.Background(), settlement(e.id, e.value, chainTime), m.end(t, e, "settled")); err != nil {
 		t.Fatal(err)
 	}
 	if e.stamp = chainTime; e.stamp.Before(e.at) {
@@ -170,10 +175,78 @@ func (m *model) settle(t *rapid.T) {
 
 func (m *model) release(t *rapid.T) {
 	e := m.pick(t, isOpen)
-	if err := m.l.Release(context.Background(), e.id, nil); err != nil {
+	if err := m.l.Release(context.Background(), e.id, m.end(t, e, "failed")); err != nil {
 		t.Fatal(err)
 	}
 	e.status = policy.ReservationReleased
+}
+
+// end decides the purchase's attempt, most times, and moves it to a final state.
+func (m *model) end(t *rapid.T, e *modelEntry, state string) *ledger.Move {
+	if e.nonce > 0 && rapid.IntRange(0, 4).Draw(t, "undecided") > 0 {
+		all, err := m.l.Attempts(context.Background(), e.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			if err := m.l.UpdateAttempt(context.Background(), e.id, a.Seq, ledger.AttemptFinal, "0xblock"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return &ledger.Move{Purchase: final(e.id, state), Event: state}
+}
+
+// attempt signs under a new nonce, or replaces or cancels what is signed; a nonce
+// of another purchase is refused.
+func (m *model) attempt(t *rapid.T) {
+	e := m.pick(t, func(e *modelEntry) bool { return isOpen(e) && e.bound })
+	if e.nonce == 0 {
+		m.nonces++
+		e.nonce = m.nonces
+	}
+	a := attempt(fmt.Sprint(e.nonce))
+	a.Purchase, a.Hash = e.id, fmt.Sprintf("0xh-%d", rapid.Uint64().Draw(t, "hash"))
+	if rapid.IntRange(0, 3).Draw(t, "cancel") == 0 {
+		a.Kind = ledger.AttemptCancel
+	}
+	if _, err := m.l.SaveAttempt(context.Background(), a); err != nil {
+		t.Fatal(err)
+	}
+	other := rapid.Int64Range(1, m.nonces).Draw(t, "nonce of another")
+	if other == e.nonce {
+		return
+	}
+	a.Nonce = fmt.Sprint(other)
+	if _, err := m.l.SaveAttempt(context.Background(), a); !errors.Is(err, ledger.ErrConflict) {
+		t.Fatalf("nonce %d of another purchase: %v", other, err)
+	}
+}
+
+// compact takes out what is old; sums are compared after each action. It keeps
+// what is not final.
+func (m *model) compact(t *rapid.T) {
+	ctx := context.Background()
+	before, err := m.l.SettledTransfers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.l.Compact(ctx, ledger.Compaction{Now: m.effective(), Retention: retention}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := m.l.SettledTransfers(ctx)
+	if err != nil || len(before) != len(after) {
+		t.Fatalf("%d transfers before, %d after, %v", len(before), len(after), err)
+	}
+	for _, e := range m.entries {
+		if e.gone {
+			continue
+		}
+		_, err := m.l.Get(ctx, e.id)
+		if e.gone = errors.Is(err, ledger.ErrNotFound); e.gone && (isOpen(e) || m.effective().Sub(e.at) < retention) {
+			t.Fatalf("%s is %s since %s and was compacted", e.id, e.status, e.at)
+		}
+	}
 }
 
 // reserveAgain opens what was released without a grant, or replaces what is open.
@@ -184,7 +257,9 @@ func (m *model) reserveAgain(t *rapid.T) {
 	e.status = policy.ReservationReleased // its own reservation is not in its way
 	want := m.wouldAllow(value, now)
 	e.status = was
-	v, err := m.g.Reserve(context.Background(), request(e.id, value))
+	req := request(e.id, value)
+	req.Record = &ledger.Move{Purchase: purchase(e.id, "reserved")}
+	v, err := m.g.Reserve(context.Background(), req)
 	if err != nil || v.Allowed() != want {
 		t.Fatalf("reserve %s again: got %q, %v, the model says allowed is %t", value, v.Reason, err, want)
 	}
@@ -196,7 +271,7 @@ func (m *model) reserveAgain(t *rapid.T) {
 func (m *model) refund(t *rapid.T) {
 	e := m.pick(t, isSettled)
 	ref := "0xback-" + string(e.id)
-	if err := m.l.Refund(context.Background(), e.id, ref, nil); err != nil {
+	if err := m.l.Refund(context.Background(), e.id, ref, m.end(t, e, "refunded")); err != nil {
 		t.Fatal(err)
 	}
 	if taken, err := m.l.RefundRefTaken(context.Background(), ref); err != nil || !taken {
@@ -236,6 +311,10 @@ func (m *model) step(t *rapid.T) {
 	}
 }
 
+func (m *model) longStep(t *rapid.T) {
+	m.clock.t = m.clock.t.Add(time.Duration(rapid.IntRange(5, 60).Draw(t, "days")) * 24 * time.Hour)
+}
+
 func (m *model) restart(t *rapid.T) {
 	if err := m.l.Close(); err != nil {
 		t.Fatal(err)
@@ -257,8 +336,20 @@ func (m *model) check(t *rapid.T) {
 		}
 		m.checkLimit(t, w, now)
 	}
+	m.checkNonces(t)
 	if lifetime, _ := m.spent(time.Time{}, false); u.Lifetime != lifetime || lifetime > m.rules.Lifetime {
 		t.Fatalf("lifetime: the ledger says %s, the model %s", u.Lifetime, lifetime)
+	}
+}
+
+// checkNonces: no nonce is given twice, what was compacted included.
+func (m *model) checkNonces(t *rapid.T) {
+	free := uint64(m.nonces) + 1 //nolint:gosec // a count
+	if next, spent, err := m.l.NextNonce(context.Background(), chainA, payeeB, free); err != nil || spent || next != free {
+		t.Fatalf("next nonce from %d: got %d, spent %t, %v", free, next, spent, err)
+	}
+	if next, spent, err := m.l.NextNonce(context.Background(), chainA, payeeB, 1); err != nil || !spent && next != free {
+		t.Fatalf("next nonce from 1: got %d, spent %t, %v, want %d", next, spent, err, free)
 	}
 }
 
@@ -319,6 +410,7 @@ func TestNoOverspend(t *testing.T) {
 			"":        m.check,
 			"reserve": m.reserve, "reserve too": m.reserve, "grant": m.grant, "settle": m.settle, "release": m.release,
 			"refund": m.refund, "reserve again": m.reserveAgain, "again": m.again, "step": m.step, "restart": m.restart,
+			"attempt": m.attempt, "compact": m.compact, "long step": m.longStep,
 		})
 		r, err := m.l.Verify(context.Background())
 		if err != nil || len(r.Findings) > 0 {
