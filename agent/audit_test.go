@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/policy"
 )
@@ -236,5 +237,25 @@ func TestSpendingWaitsForTheCheck(t *testing.T) {
 	}
 	if err := a.auditor.pass(t.Context()); err != nil || !verified() || a.health.lasts(problemLedgerChecking) {
 		t.Errorf("after the whole check: %v, open %t", err, verified())
+	}
+}
+
+// A ledger that a newer version wrote is refused before anything else happens.
+func TestNewerLedgerIsRefused(t *testing.T) {
+	w := newWorld(t, nil)
+	cfg := w.config()
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(cfg.StateDir, "ledger.db"))
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), `PRAGMA user_version = 99`)
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Options{Config: cfg, HTTPTransport: w}); !errors.Is(err, ledger.ErrNewerSchema) {
+		t.Errorf("got %v, want ErrNewerSchema", err)
 	}
 }

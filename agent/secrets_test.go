@@ -5,6 +5,7 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/agentd-project/agentd/admin"
+	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/sandbox"
@@ -147,6 +149,7 @@ func TestSecretsStayIn(t *testing.T) {
 		d.stop()
 		places["log"] = log.String()
 		places["ledger file"] = w.files("ledger.db*")
+		places["ledger backup"], places["ledger receipts"] = w.books()
 		if !strings.Contains(places["log"], `"level":"debug"`) {
 			t.Error("nothing was logged at debug level")
 		}
@@ -155,7 +158,7 @@ func TestSecretsStayIn(t *testing.T) {
 				t.Errorf("%s is empty", place)
 			}
 			for name, secret := range secrets {
-				if place == "ledger file" && name == "x402 header" {
+				if (place == "ledger file" || place == "ledger backup") && name == "x402 header" {
 					continue // signed bytes are kept there, to be presented again
 				}
 				if bare := strings.TrimPrefix(secret, "0x"); strings.Contains(strings.ToLower(text), strings.ToLower(bare)) {
@@ -212,6 +215,27 @@ func (d *instance) places(ids map[string]string) map[string]string {
 		places["metrics"] += f.String()
 	}
 	return places
+}
+
+// books returns a backup of the ledger, and its receipts.
+func (w *world) books() (backup, receipts string) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	f, err := ledger.OpenFile(ctx, filepath.Join(w.dir, "state", "ledger.db"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	path := filepath.Join(w.dir, "copy.db")
+	_, err = f.Backup(ctx, path)
+	err = errors.Join(err, f.Receipts(ctx, time.Time{}, time.Time{}, func(r *ledger.Receipt) error {
+		receipts += fmt.Sprintf("%+v\n", *r)
+		return nil
+	}), f.Close())
+	copied, readErr := os.ReadFile(path)
+	if err = errors.Join(err, readErr); err != nil {
+		w.t.Fatal(err)
+	}
+	return string(copied), receipts
 }
 
 // files returns the contents of files in the state directory.
