@@ -4,9 +4,10 @@
 
 PREFIX  ?= /usr
 DESTDIR ?=
+CACHE   ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentd-ci
 VERSION ?=
 
-.PHONY: help build demo test race bench lint format contracts conformance cross image ci install clean
+.PHONY: help build demo test race bench lint format contracts conformance cross image ci nightly install clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "%-12s %s\n", $$1, $$2}' Makefile
@@ -25,8 +26,9 @@ test: ## unit tests
 race: ## unit tests as CI runs them; needs a C compiler
 	CGO_ENABLED=1 go test -race -shuffle=on ./...
 
-bench: ## benchmarks of the hot paths
-	go test -run '^$$' -bench . -benchmem ./money ./policy ./ledger ./wallet ./payments/...
+bench: ## benchmarks of the hot paths, then a daemon beside the official clients; needs Python 3.11
+	go test -run '^$$' -bench . -benchmem ./money ./policy ./ledger ./wallet ./orchestration ./payments/...
+	scripts/peers.sh $(CACHE)/peers
 
 lint: ## what CI's lint stage runs
 	.ci/run format vet lint
@@ -48,6 +50,11 @@ image: ## build and try the container image without an engine; needs root and bu
 
 ci: ## everything CI runs
 	.ci/run
+
+nightly: ## what takes longer than CI: fuzzing a minute each target, other seeds of torture, the comparison
+	scripts/fuzz.sh 60
+	scripts/torture.sh $$(shuf -i 1-1000000000 -n 3)
+	scripts/peers.sh $(CACHE)/peers
 
 install: ## binary, unit, groups and the folders for the configuration
 	install -D -m 0755 dist/agentd $(DESTDIR)$(PREFIX)/bin/agentd

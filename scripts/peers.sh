@@ -28,5 +28,6 @@ if ! cmp -s "$requirements" "$environment/requirements.txt"; then
 	cp "$requirements" "$environment/requirements.txt"
 fi
 
+scripts/build.sh "$scratch/agentd"
 CGO_ENABLED=0 go build -o "$scratch/agentd-sandbox" ./cmd/agentd-sandbox
-"$scratch/agentd-sandbox" bench compare --python "$environment/bin/python" --cli "$environment/bin/peaqos" "$@"
+"$scratch/agentd-sandbox" bench compare --agentd "$scratch/agentd" --python "$environment/bin/python" --cli "$environment/bin/peaqos" "$@"

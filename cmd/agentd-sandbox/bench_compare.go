@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 type compareCommand struct {
@@ -17,13 +18,16 @@ type compareCommand struct {
 	Python       string   `type:"path" placeholder:"FILE" help:"A Python interpreter that has the official SDK; without it there is no loop on the SDK and no CLI."`
 	CLI          string   `name:"cli" type:"path" placeholder:"FILE" help:"The official CLI; without it there is none."`
 	Loop         string   `type:"path" default:"scripts/peers/sdk_loop.py" placeholder:"FILE" help:"The loop on the official SDK."`
-	Only         []string `enum:"daemon,peers,rate,sync" default:"daemon,peers,rate,sync" help:"Parts to run, of: ${enum}. sync counts fsync and needs strace."`
-	Rails        []string `enum:"not-required,wallet,x402" default:"not-required,x402" help:"Rails to compare on, of: ${enum}."`
+	Only         []string `enum:"daemon,peers,rate,count" default:"daemon,peers,rate,count" help:"Parts to run, of: ${enum}."`
+	Rails        []string `enum:"not-required,wallet,x402,escrow,onchain-escrow" default:"not-required,x402" help:"Rails to compare on, of: ${enum}."`
 	Purchases    int      `default:"200" help:"Purchases per rail, buyer and round."`
 	CLIPurchases int      `name:"cli-purchases" default:"20" help:"Purchases per rail by the CLI."`
 	Rounds       int      `default:"3" help:"How often the daemon makes them; the round of median CPU is printed, with the least and the most."`
 	InFlight     int      `default:"32" help:"Purchases at a time where not one after the other; 32 act at once by default."`
 }
+
+// compareRails are all that the daemon pays by itself.
+var compareRails = []string{"not-required", "wallet", "x402", "escrow", "onchain-escrow"}
 
 // rates are the numbers of purchases in flight whose throughput is measured.
 var rates = []int{1, 10, 100}
@@ -34,6 +38,7 @@ type comparison struct {
 	dir    string
 	market *benchMarket
 	meter  *meter
+	strace string // empty where it is not installed
 	rows   []row
 }
 
@@ -84,7 +89,7 @@ func (r *comparison) parts(ctx context.Context, std streams) error {
 		{"daemon", r.daemon, r.printDaemon},
 		{"peers", r.peers, r.printPeers},
 		{"rate", r.rate, r.printRate},
-		{"sync", r.sync, r.printSync},
+		{"count", r.count, r.printCount},
 	} {
 		if !slices.Contains(r.Only, part.name) {
 			continue
@@ -109,18 +114,23 @@ func (r *comparison) startDaemon(ctx context.Context, bin string) (*meter, error
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	d, err := newDaemon(ctx, bin, dir, r.market.info, needsOf(r.market.info, benchRails), "")
+	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	m, err := listenFor(d)
+	info := r.market.info
+	plan := torturePlan{Confirmations: 1, RPC: info.RPCURL, LogLevel: "info", Listen: listen, Rails: strings.Join(compareRails, ", "),
+		Long: "24h", LongLimit: "10000.00", Short: "1h", ShortLimit: "10000.00",
+		Escrows: fmt.Sprintf(`{address: "%s", mode: transfer}, {address: "%s", mode: contract, refund_after: 24h}`, info.EscrowKeeper, info.Escrow)}
+	d, err := newDaemonOf(ctx, bin, dir, info, needsOf(info, compareRails), tortureTemplate, map[string]any{"Plan": plan})
 	if err != nil {
 		return nil, err
 	}
+	m := &meter{d, r.market, "http://" + listen + "/metrics"}
 	if err := m.start(ctx); err != nil {
 		return nil, err
 	}
-	for _, rail := range benchRails {
+	for _, rail := range compareRails {
 		if err := m.buyAll(ctx, load{rail, warm, 1}); err != nil {
 			return nil, errors.Join(err, m.stop())
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -32,37 +31,31 @@ type cost struct {
 	purchases int
 	wall, cpu time.Duration
 	commits   int // durable ones, of the daemon only
+	calls     int // of the Market's API
+	rpc       int // requests to the chain
 	syncs     int // calls of fsync and its kin, where they were traced
 }
 
 // meter is a running daemon that is measured from outside.
 type meter struct {
 	*daemon
+	market  *benchMarket
 	metrics string // URL of its /metrics
 }
 
-// listenFor has the daemon serve its metrics on a free loopback port.
-func listenFor(d *daemon) (*meter, error) {
+// freeAddress names a loopback port that was free a moment ago.
+func freeAddress() (string, error) {
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	address := socket.Addr().String()
-	if err := socket.Close(); err != nil {
-		return nil, err
-	}
-	config, err := os.ReadFile(d.path("agentd.yaml"))
-	if err != nil {
-		return nil, err
-	}
-	text := strings.Replace(string(config), `listen: ""`, `listen: "`+address+`"`, 1)
-	return &meter{d, "http://" + address + "/metrics"}, os.WriteFile(d.path("agentd.yaml"), []byte(text), 0o600) //nolint:gosec // the folder is our own
+	return socket.Addr().String(), socket.Close()
 }
 
 // run makes the purchases and returns what they took from the first request to
 // the last one's settled state.
 func (m *meter) run(ctx context.Context, l load) (cost, error) {
-	before, err := m.commits(ctx)
+	before, err := m.count(ctx)
 	if err != nil {
 		return cost{}, err
 	}
@@ -79,8 +72,8 @@ func (m *meter) run(ctx context.Context, l load) (cost, error) {
 	if err != nil {
 		return cost{}, err
 	}
-	commits, err := m.commits(ctx)
-	c.cpu, c.commits = after-cpu, commits-before
+	counts, err := m.count(ctx)
+	c.cpu, c.commits, c.calls, c.rpc = after-cpu, counts.commits-before.commits, counts.calls-before.calls, counts.rpc-before.rpc
 	return c, err
 }
 
@@ -104,6 +97,20 @@ func (m *meter) buyAll(ctx context.Context, l load) error {
 		})
 	}
 	return group.Wait()
+}
+
+// count reads the counters; wall and CPU time are not among them.
+func (m *meter) count(ctx context.Context) (cost, error) {
+	commits, err := m.commits(ctx)
+	if err != nil {
+		return cost{}, err
+	}
+	stats, err := m.market.market.Stats(ctx)
+	c := cost{commits: commits, rpc: int(m.market.requests.Load())}
+	for _, n := range stats.Calls {
+		c.calls += n
+	}
+	return c, err
 }
 
 // commitCount is the daemon's own count of durable commits.

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -44,11 +45,12 @@ func (c quickChain) RPCURL() string { return c.url }
 
 // benchMarket is a strict Market on that chain, served by this process.
 type benchMarket struct {
-	info   sandbox.Info
-	market *sandbox.Market
-	rpc    *http.Server
-	stop   context.CancelFunc
-	ended  chan error
+	info     sandbox.Info
+	market   *sandbox.Market
+	rpc      *http.Server
+	requests atomic.Int64 // of others than the Market to the chain
+	stop     context.CancelFunc
+	ended    chan error
 }
 
 // startBenchMarket serves on free loopback ports.
@@ -65,8 +67,12 @@ func startBenchMarket(ctx context.Context) (*benchMarket, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &benchMarket{ended: make(chan error, 2), rpc: &http.Server{Handler: memory.Handler(), ReadHeaderTimeout: 10 * time.Second}}
-	options := sandbox.Options{Strict: true, Chain: quickChain{memory, "http://" + listener.Addr().String()}, QuoteTTL: time.Hour, SessionTTL: 6 * time.Hour}
+	m := &benchMarket{ended: make(chan error, 2)}
+	m.rpc = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.requests.Add(1)
+		memory.Handler().ServeHTTP(w, r)
+	})}
+	options := sandbox.Options{Strict: true, Services: benchServices(), Chain: quickChain{memory, "http://" + listener.Addr().String()}, QuoteTTL: time.Hour, SessionTTL: 6 * time.Hour}
 	if options.Identities, err = benchIdentities(); err == nil {
 		m.market, err = sandbox.New(options)
 	}
@@ -90,6 +96,17 @@ func startBenchMarket(ctx context.Context) (*benchMarket, error) {
 		m.ended <- nil // stands for the one that is read here
 		return nil, errors.Join(err, m.close())
 	}
+}
+
+// benchServices are the sandbox's, with an escrow of either kind.
+func benchServices() []sandbox.Service {
+	services := sandbox.DefaultServices()
+	for i := range services {
+		if services[i].Rails[0] == "escrow" {
+			services[i].Escrow = sandbox.EscrowKeeper // the other escrow rail has the contract
+		}
+	}
+	return services
 }
 
 // benchIdentities is one machine identity for each buyer, all of the owner.

@@ -61,16 +61,17 @@ func (r *comparison) printRate(std streams) error {
 	return w.Flush()
 }
 
-// printSync prints commits and the calls that make them durable.
-func (r *comparison) printSync(std streams) error {
-	if len(r.rows) == 0 {
-		_, err := fmt.Fprintln(std.out, "\nno count of fsync: strace is not installed")
-		return err
-	}
+// printCount prints what a purchase asks of disk, Market and chain.
+func (r *comparison) printCount(std streams) error {
 	w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "\nAGENTD\tPURCHASES\tCOMMITS EACH\tFSYNC AND FDATASYNC EACH")
+	_, _ = fmt.Fprintln(w, "\nAGENTD, EACH OF A PURCHASE\tCOMMITS\tFSYNC AND FDATASYNC\tMARKET CALLS\tCHAIN REQUESTS\tCPU")
 	for _, one := range r.rows {
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%.2f\t%.2f\n", one.rail, one.cost.purchases, one.cost.share(one.cost.commits), one.cost.share(one.cost.syncs))
+		syncs := "no strace"
+		if r.strace != "" {
+			syncs = fmt.Sprintf("%.2f", one.cost.share(one.cost.syncs))
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%.2f\t%s\t%.2f\t%.2f\t%s\n", one.rail, one.cost.share(one.cost.commits), syncs, one.cost.share(one.cost.calls),
+			one.cost.share(one.cost.rpc), millis(one.cost.each()))
 	}
 	return w.Flush()
 }

@@ -18,9 +18,12 @@ func TestBenchCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, faults bytes.Buffer
-	args := []string{"bench", "compare", "--agentd", bin, "--only", "daemon", "--purchases", "4", "--rounds", "1", "--in-flight", "2"}
+	args := []string{"bench", "compare", "--agentd", bin, "--only", "daemon,peers", "--purchases", "4", "--rounds", "1", "--in-flight", "2"}
 	if code := command(t.Context(), args, streams{&out, &faults}); code != exitOK {
 		t.Fatalf("got exit %d: %s", code, faults.String())
+	}
+	if !strings.Contains(out.String(), "no comparison with others") {
+		t.Errorf("nothing says that there were no others:\n%s", out.String())
 	}
 	row := regexp.MustCompile(`(?m)^(not-required|x402) +(1|2) .* (\d+)\.\d\d$`)
 	found := row.FindAllStringSubmatch(out.String(), -1)

@@ -15,37 +15,58 @@ import (
 	"strings"
 )
 
-// syncPurchases are traced per rail: enough for a mean, for tracing is slow.
-const syncPurchases = 50
+// countPurchases are counted per rail: enough for a mean, for tracing is slow.
+const countPurchases = 50
 
-// sync counts durable commits by the daemon's metric and the calls that make
-// them durable by strace, per rail, one purchase after the other.
-func (r *comparison) sync(ctx context.Context) error {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		return nil //nolint:nilerr // printSync says that it is not there
-	}
-	for _, rail := range benchRails {
-		counts := filepath.Join(r.dir, "strace-"+rail)
-		traced, err := attach(ctx, strace, r.meter.cmd.Process.Pid, counts)
+// count counts, per rail and one purchase after the other, durable commits by
+// the daemon's metric, requests by those who answer them, and the calls that
+// make commits durable by strace, where that is installed.
+func (r *comparison) count(ctx context.Context) error {
+	r.strace = r.tracing(ctx)
+	for _, rail := range compareRails {
+		one := load{rail, countPurchases, 1}
+		c, err := r.meter.run(ctx, one)
+		if err == nil && r.strace != "" {
+			c.syncs, err = r.traced(ctx, one)
+		}
 		if err != nil {
-			return err
-		}
-		c, err := r.meter.run(ctx, load{rail, syncPurchases, 1})
-		if err = errors.Join(err, traced.detach()); err != nil {
-			return err
-		}
-		file, err := os.Open(counts) //nolint:gosec // the folder is our own
-		if err != nil {
-			return err
-		}
-		c.syncs, err = readSyncs(file)
-		if err = errors.Join(err, file.Close()); err != nil {
 			return err
 		}
 		r.rows = append(r.rows, row{"agentd", rail, 1, c, c, c})
 	}
 	return nil
+}
+
+// tracing returns strace if it is installed and may attach to the daemon, which
+// a container may forbid.
+func (r *comparison) tracing(ctx context.Context) string {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		return ""
+	}
+	t, err := attach(ctx, strace, r.meter.cmd.Process.Pid, filepath.Join(r.dir, "strace-probe"))
+	if err != nil || t.detach() != nil {
+		return ""
+	}
+	return strace
+}
+
+// traced makes the purchases under strace and returns its count.
+func (r *comparison) traced(ctx context.Context, l load) (int, error) {
+	counts := filepath.Join(r.dir, "strace-"+l.need)
+	t, err := attach(ctx, r.strace, r.meter.cmd.Process.Pid, counts)
+	if err != nil {
+		return 0, err
+	}
+	if err := errors.Join(r.meter.buyAll(ctx, l), t.detach()); err != nil {
+		return 0, err
+	}
+	file, err := os.Open(counts) //nolint:gosec // the folder is our own
+	if err != nil {
+		return 0, err
+	}
+	syncs, err := readSyncs(file)
+	return syncs, errors.Join(err, file.Close())
 }
 
 // tracer is a strace on a running process.
