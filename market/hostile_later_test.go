@@ -73,6 +73,7 @@ func laterLies() []hostile {
 			edit: since("order-dispute", on("payment-get", member("status", "refunded"))), then: market.Disputed}),
 
 		paid("a result that the need rejects", hostile{before: result(`{}`), state: market.Disputed, reason: policy.ReasonResultRejected, then: market.Disputed}),
+		paid("a result that the need rejects, and a person is to see", hostile{before: holding, state: market.NeedsOperator, reason: policy.ReasonResultRejected}),
 		paid("a result that is null", hostile{edit: outcome(func(o map[string]any) { o["result"] = nil }), state: market.NeedsOperator, reason: policy.ReasonResultMissing}),
 		paid("a result above the need's limit", hostile{before: result(`{"blob":"` + strings.Repeat("x", 1_000_001) + `"}`),
 			state: market.Disputed, reason: policy.ReasonResultRejected, then: market.Disputed}),
@@ -101,6 +102,14 @@ func after(operation string, status int, code string) serve {
 			honest()
 		}
 		refuse(op, w, r, honest)
+	}
+}
+
+// holding has a person see what the need rejects.
+func holding(r *rig) {
+	result(`{}`)(r)
+	for i := range r.needs {
+		r.needs[i].Hold = true
 	}
 }
 

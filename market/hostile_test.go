@@ -141,7 +141,7 @@ func (h hostile) run(t *testing.T, r *rig) {
 	}
 	p := h.buy(t, r, need)
 	side.Wait()
-	h.check(t, r, p)
+	h.check(t, r, front, p)
 	front.tell(hostile{})
 	if then := h.then; then != "" {
 		if p = r.final(p.ID); p.State != string(then) {
@@ -202,7 +202,7 @@ func (h hostile) wait(r *rig, id policy.PurchaseID) *ledger.Purchase {
 	return p
 }
 
-func (h hostile) check(t *testing.T, r *rig, p *ledger.Purchase) {
+func (h hostile) check(t *testing.T, r *rig, front *liar, p *ledger.Purchase) {
 	t.Helper()
 	reason := p.Reason
 	if market.State(p.State).Kind() == market.Active {
@@ -210,6 +210,9 @@ func (h hostile) check(t *testing.T, r *rig, p *ledger.Purchase) {
 	}
 	if p.State != string(h.state) || reason != h.reason {
 		t.Errorf("got %s (%s), want %s (%s)", p.State, reason, h.state, h.reason)
+	}
+	if unaccepted(reason) && front.confirmed() {
+		t.Errorf("%s (%s) was confirmed", p.State, reason)
 	}
 	if len(p.Doc) > mostStored && !h.wordy {
 		t.Errorf("stored document: got %d bytes, want %d at most", len(p.Doc), mostStored)
@@ -232,9 +235,9 @@ func (h hostile) checkMoved(t *testing.T, r *rig, need, neighbour string, bought
 	}
 	for _, x := range r.transfers() {
 		switch {
-		case x.To == honest.Payee && x.Value.Int64() == int64(honest.Price):
+		case x.To == r.receiver(neighbour, honest) && x.Value.Int64() == int64(honest.Price):
 			bought--
-		case due > 0 && x.To == lied.Payee && x.Value.Int64() == int64(lied.Price):
+		case due > 0 && x.To == r.receiver(need, lied) && x.Value.Int64() == int64(lied.Price):
 			ours++
 		default:
 			t.Errorf("value moved: %s base units to %s", x.Value, x.To)
@@ -245,6 +248,18 @@ func (h hostile) checkMoved(t *testing.T, r *rig, need, neighbour string, bought
 	}
 	if ours != due {
 		t.Errorf("transfers: got %d, want %d", ours, due)
+	}
+}
+
+// receiver is whom a need's transfer goes to: the payee, or an escrow.
+func (r *rig) receiver(need string, s sandbox.Service) common.Address {
+	switch need {
+	case "escrow":
+		return r.chain.Escrow()
+	case "onchain-escrow":
+		return r.keeper
+	default:
+		return s.Payee
 	}
 }
 
@@ -271,6 +286,8 @@ type liar struct {
 	mu    sync.Mutex
 	lie   hostile
 	marks []string // what a request about the need holds in its path or body
+	// confirms counts the confirmations of the need's orders.
+	confirms int
 }
 
 func newLiar(r *rig, need string, logs *logSink) *liar {
@@ -283,6 +300,18 @@ func (l *liar) tell(h hostile) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lie = h
+}
+
+// confirmed says whether the order of the need was confirmed.
+func (l *liar) confirmed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.confirms > 0
+}
+
+// unaccepted are the reasons with which nothing may be confirmed.
+func unaccepted(reason policy.Reason) bool {
+	return slices.Contains([]policy.Reason{policy.ReasonResultRejected, policy.ReasonResultMissing, policy.ReasonExecutionFailed}, reason)
 }
 
 // operations of the Market by method and path, as the sandbox names them.
@@ -351,6 +380,9 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request, _ http.Handler)
 func (l *liar) about(op, text string) (hostile, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if op == "order-confirm" && slices.ContainsFunc(l.marks, func(m string) bool { return strings.Contains(text, m) }) {
+		l.confirms++
+	}
 	general := !strings.HasPrefix(op, "order-") && !strings.HasPrefix(op, "payment-") && !slices.Contains([]string{"search", "service-get", "escrow-lock"}, op)
 	return l.lie, general || slices.ContainsFunc(l.marks, func(m string) bool { return strings.Contains(text, m) })
 }
@@ -446,9 +478,6 @@ func (s *logSink) check(t *testing.T, wordy bool) {
 	}
 }
 
-// strangerAt is an address that nobody quoted.
-var strangerAt = common.HexToAddress(stranger)
-
 // chapter is a part of the table.
 type chapter struct {
 	title string
@@ -462,6 +491,7 @@ func hostileMarket() []chapter {
 		{"The intent", intentLies()},
 		{"The x402 challenge", x402Lies()},
 		{"A new payee", payeeLies()},
+		{"The escrow", escrowLies()},
 		{"After the payment", laterLies()},
 		{"The pairing", pairingLies()},
 		{"The server's policy", policyLies()},

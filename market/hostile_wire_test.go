@@ -21,11 +21,15 @@ import (
 func wireLies() []hostile {
 	var table []hostile
 	everywhere := func(what string, answer http.HandlerFunc) {
+		lost := policy.ReasonOrderAmbiguous // an order may have been made: it is looked for
+		if strings.Contains(what, "Retry-After") {
+			lost = policy.ReasonMarketUnavailable // so long that the look may come too late for it
+		}
 		table = append(table,
 			hostile{lie: what + ", to a search", serve: instead("search", answer), state: market.Cancelled,
 				reason: policy.ReasonDeadlinePassed, waits: policy.ReasonMarketUnavailable},
 			hostile{lie: what + ", to an order", serve: instead("order-create", answer), state: market.Cancelled,
-				reason: policy.ReasonDeadlinePassed, waits: policy.ReasonOrderAmbiguous},
+				reason: policy.ReasonDeadlinePassed, waits: lost},
 			hostile{lie: what + ", to the intent", serve: instead("payment-intent", answer), state: market.Cancelled,
 				reason: policy.ReasonDeadlinePassed, waits: policy.ReasonMarketUnavailable},
 			hostile{lie: what + ", to the execution", serve: instead("order-execute", answer), paid: true, state: market.Executing,
