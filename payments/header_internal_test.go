@@ -134,8 +134,8 @@ func (*benchStore) OpenAttempts(context.Context, money.ChainID, common.Address) 
 	return nil, nil
 }
 
-func (*benchStore) HighestNonce(context.Context, money.ChainID, common.Address) (uint64, bool, error) {
-	return 0, false, nil
+func (*benchStore) NextNonce(_ context.Context, _ money.ChainID, _ common.Address, count uint64) (uint64, bool, error) {
+	return count, false, nil
 }
 
 func (*benchStore) AddFee(context.Context, money.ChainID, money.Amount, time.Time) error { return nil }
