@@ -20,7 +20,9 @@ import (
 
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
+	"github.com/agentd-project/agentd/money"
 	"github.com/agentd-project/agentd/policy"
+	"github.com/agentd-project/agentd/sandbox"
 )
 
 // interrupted runs something before the next look at the chain.
@@ -258,4 +260,64 @@ func TestNewerLedgerIsRefused(t *testing.T) {
 	if _, err := New(Options{Config: cfg, HTTPTransport: w}); !errors.Is(err, ledger.ErrNewerSchema) {
 		t.Errorf("got %v, want ErrNewerSchema", err)
 	}
+}
+
+// A refund is in the ledger by the transfer that brought it, and that one is
+// looked for on the chain.
+func TestVerifyLooksForRefunds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		schema := filepath.Join(w.dir, "schema.json")
+		if err := os.WriteFile(schema, []byte(`{"required": ["what no result has"]}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := w.start(w.config("needs: [{name: store, search: {service_type: storage.object, operation: put}, input: {name: log.txt, content: hello}, " +
+			"max_price: \"0.10\", deadline: 5m, on_reject: dispute, accept: {schema_file: " + schema + "}}]"))
+		d.ready(time.Minute)
+		ctx := t.Context()
+		bought, err := d.front.Buy(ctx, buyRequest("store"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		p, err := d.ledger.Get(ctx, policy.PurchaseID(bought.ID))
+		if err != nil || p.State != string(market.Disputed) {
+			t.Fatalf("purchase %+v, %v; want it disputed", p, err)
+		}
+		if report, err := d.front.LedgerVerify(ctx); err != nil || !report.OK {
+			t.Errorf("disputed: report %+v, %v", report, err)
+		}
+		if _, err := w.market.Resolve(ctx, p.OrderID, sandbox.Resolution{Status: "refunded", Move: sandbox.MoveFromPayee}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		rows, err := d.ledger.SettledTransfers(ctx)
+		if err != nil || len(rows) != 1 || !rows[0].Refunded || rows[0].RefundRef == "" {
+			t.Fatalf("settled rows %+v, %v; want one that came back", rows, err)
+		}
+		if report, err := d.front.LedgerVerify(ctx); err != nil || !report.OK {
+			t.Errorf("refunded: report %+v, %v", report, err)
+		}
+		chain := d.chains[0]
+		final, err := chain.chain.FinalHead(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, change := range map[string]func(*ledger.Settlement){
+			"another transaction": func(s *ledger.Settlement) { s.RefundRef = s.Ref },
+			"another amount":      func(s *ledger.Settlement) { s.Amount = money.FromUint64(1) },
+			"another sender":      func(s *ledger.Settlement) { s.Payee[0]++ },
+		} {
+			lie := rows[0]
+			change(&lie)
+			findings, err := d.front.returns(ctx, chain, &chain.cfg.Tokens[0], []ledger.Settlement{lie}, final.Number)
+			if err != nil || len(findings) != 1 {
+				t.Errorf("%s: findings %v, %v; want one", name, findings, err)
+			}
+		}
+		findings, err := d.front.returns(ctx, chain, &chain.cfg.Tokens[0], []ledger.Settlement{rows[0], rows[0]}, final.Number)
+		if err != nil || len(findings) != 1 {
+			t.Errorf("one transfer for two refunds: findings %v, %v; want one", findings, err)
+		}
+	})
 }

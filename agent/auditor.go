@@ -102,8 +102,9 @@ func (u *auditor) agreed() {
 // judge opens or shuts spending; u.mu is held.
 func (u *auditor) judge() {
 	h := u.a.health
-	u.a.ledger.SetVerified(u.checked && u.tried && len(u.wrong) == 0)
-	h.set(problemLedgerChecking, !(u.checked && u.tried) && len(u.wrong) == 0, "")
+	done := u.checked && u.tried
+	u.a.ledger.SetVerified(done && len(u.wrong) == 0)
+	h.set(problemLedgerChecking, !done && len(u.wrong) == 0, "")
 	h.set(problemLedger, len(u.wrong) > 0, joinDetails(u.wrong))
 }
 
