@@ -52,7 +52,8 @@ type campaign struct {
 	asked   asked
 	plan    torturePlan
 	client  *admin.Client
-	calm    atomic.Bool // from now on nothing goes wrong
+	adjust  func(*campaign) error // before the configuration is written; nil leaves it as it is
+	calm    atomic.Bool           // from now on nothing goes wrong
 
 	mu   sync.Mutex
 	life *life // the running process
@@ -143,6 +144,11 @@ func (c *campaign) prepare(ctx context.Context) (err error) {
 		}
 	}()
 	c.plan = c.planPurchases()
+	if c.adjust != nil {
+		if err := c.adjust(c); err != nil {
+			return err
+		}
+	}
 	c.daemon, err = newDaemonOf(ctx, c.release, c.dir, c.local.info, c.plan.needs, tortureTemplate, map[string]any{"Plan": c.plan})
 	if err != nil {
 		return err

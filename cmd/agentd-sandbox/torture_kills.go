@@ -14,9 +14,12 @@ import (
 
 const (
 	// longestLife ends a process that meets its fail point too late.
-	longestLife = 1200 * time.Millisecond
+	longestLife = time.Second
 	// patientBoundary is the highest hit at which a process dies by itself.
 	patientBoundary = 45
+	// backlog is by how many purchases the daemon may be behind before it is let
+	// live a little longer.
+	backlog = 20
 )
 
 // torture kills until the kills are done and everything is asked for, then ends
@@ -58,7 +61,7 @@ func (c *campaign) killAgain(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if c.asked.behind(first + c.Purchases*i/c.Kills) {
+		if c.asked.behind(first + c.Purchases*i/c.Kills - backlog) {
 			// The daemon has not lived long enough to be asked: let it.
 			if err := c.liveFor(ctx, c.release, time.Second); err != nil {
 				return err
@@ -98,12 +101,12 @@ func (c *campaign) liveFor(ctx context.Context, bin string, d time.Duration) err
 // soon after, sometimes it gets further.
 func drawLife(r *mathrand.Rand) time.Duration {
 	switch n := r.IntN(20); {
-	case n < 12:
-		return time.Duration(50+r.IntN(550)) * time.Millisecond
-	case n < 18:
-		return time.Duration(600+r.IntN(600)) * time.Millisecond
+	case n < 13:
+		return time.Duration(30+r.IntN(400)) * time.Millisecond
+	case n < 19:
+		return time.Duration(400+r.IntN(600)) * time.Millisecond
 	default:
-		return time.Duration(1500+r.IntN(1500)) * time.Millisecond
+		return time.Duration(1000+r.IntN(1500)) * time.Millisecond
 	}
 }
 
