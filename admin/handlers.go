@@ -255,13 +255,13 @@ func (s *Server) resolve(r *http.Request, by string) (any, error) {
 		return nil, err
 	}
 	switch resolution.Action {
-	case ActionConfirm:
+	case ActionConfirm, ActionCancelTransaction:
 	case ActionDispute, ActionReference:
 		if resolution.Text == "" {
 			return nil, usage(string(resolution.Action) + " needs a text")
 		}
 	default:
-		return nil, usage("the action is confirm, dispute or reference")
+		return nil, usage("the action is confirm, dispute, reference or cancel-transaction")
 	}
 	return s.cfg.Daemon.Resolve(r.Context(), r.PathValue("id"), resolution, by)
 }

@@ -104,6 +104,10 @@ const (
 	ActionDispute Action = "dispute"
 	// ActionReference records Text as the reference of a payment that a person made.
 	ActionReference Action = "reference"
+	// ActionCancelTransaction puts a transaction to ourselves in the place of the
+	// purchase's payment that no block holds yet. The purchase is unpaid only once a
+	// final block holds it.
+	ActionCancelTransaction Action = "cancel-transaction"
 )
 
 // Resolution ends what a person had to look at.

@@ -90,6 +90,9 @@ func TestEveryRequest(t *testing.T) {
 		{"dispute", func(ctx context.Context, c *Client) (any, error) {
 			return c.Resolve(ctx, "p1", Resolution{Action: ActionDispute, Text: "late"})
 		}, `resolve p1 dispute "late" by ` + me.Username, newFake().one()},
+		{"cancel a transaction", func(ctx context.Context, c *Client) (any, error) {
+			return c.Resolve(ctx, "p1", Resolution{Action: ActionCancelTransaction})
+		}, `resolve p1 cancel-transaction "" by ` + me.Username, newFake().one()},
 		{"pause", func(ctx context.Context, c *Client) (any, error) { return nil, c.Pause(ctx) }, "pause by " + me.Username, nil},
 		{"resume", func(ctx context.Context, c *Client) (any, error) { return nil, c.Resume(ctx) }, "resume by " + me.Username, nil},
 		{"log level", func(ctx context.Context, c *Client) (any, error) { return c.LogLevel(ctx) }, "level", "info"},

@@ -20,6 +20,7 @@ import (
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/orchestration"
 	"github.com/agentd-project/agentd/pairing"
+	"github.com/agentd-project/agentd/payments"
 	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/wallet"
 )
@@ -66,6 +67,7 @@ type Agent struct {
 	machine   *machine
 	pairing   *pairing.Service
 	market    *market.Market
+	rails     *payments.Set
 	chains    []*chainWatch
 	heartbeat *heartbeat
 	scheduler *scheduler

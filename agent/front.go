@@ -14,6 +14,7 @@ import (
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/pairing"
+	"github.com/agentd-project/agentd/payments/evm"
 	"github.com/agentd-project/agentd/policy"
 )
 
@@ -43,6 +44,14 @@ func asked(err error) error {
 		return &admin.Error{Code: admin.CodeUsage, Reason: string(policy.ReasonInputInvalid), Text: err.Error()}
 	case errors.Is(err, market.ErrNotWaiting):
 		return &admin.Error{Code: admin.CodeConflict, Text: err.Error(), Next: "see agentd purchases --open"}
+	case errors.Is(err, evm.ErrNothingToCancel):
+		return &admin.Error{Code: admin.CodeConflict, Text: err.Error(), Next: "see agentd purchases --open"}
+	case errors.Is(err, evm.ErrFeeCeiling):
+		return reasonError(admin.CodeRefused, policy.ReasonFeeCeiling, err)
+	case errors.Is(err, evm.ErrGasBudget):
+		return reasonError(admin.CodeRefused, policy.ReasonGasBudget, err)
+	case errors.Is(err, evm.ErrGasBalance):
+		return reasonError(admin.CodeRefused, policy.ReasonInsufficientGas, err)
 	case errors.Is(err, ledger.ErrExpired):
 		return reasonError(admin.CodeConflict, policy.ReasonApprovalExpired, err)
 	case errors.As(err, &u):
@@ -138,10 +147,23 @@ func (f *front) Resolve(ctx context.Context, id string, r admin.Resolution, by s
 		err = f.a.market.Dispute(ctx, policy.PurchaseID(id), r.Text, by)
 	case admin.ActionReference:
 		err = f.a.market.Reference(ctx, policy.PurchaseID(id), r.Text, by)
+	case admin.ActionCancelTransaction:
+		err = f.cancelTransaction(ctx, policy.PurchaseID(id), by)
 	default:
-		err = &admin.Error{Code: admin.CodeUsage, Text: "the action is not confirm, dispute or reference"}
+		err = &admin.Error{Code: admin.CodeUsage, Text: "the action is not confirm, dispute, reference or cancel-transaction"}
 	}
 	return f.decided(ctx, id, err)
+}
+
+// cancelTransaction has the owner's word put a transaction to ourselves in the
+// place of a payment that is not mined. What becomes of the purchase the chain says.
+func (f *front) cancelTransaction(ctx context.Context, id policy.PurchaseID, by string) error {
+	if _, err := f.a.ledger.Get(ctx, id); err != nil {
+		return err
+	}
+	err := f.a.rails.Cancel(ctx, id)
+	f.a.log.Info("cancellation of a payment asked for", zap.String("purchase", string(id)), zap.String("by", by), zap.Error(err))
+	return err
 }
 
 func (f *front) decided(ctx context.Context, id string, err error) (*admin.Purchase, error) {

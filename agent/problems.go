@@ -68,6 +68,7 @@ const (
 	problemLedger            = "ledger_unverified"
 	problemLedgerWrite       = "ledger_unwritable"
 	problemLedgerChecking    = "ledger_checking"
+	problemTransaction       = "transaction_stuck"
 	problemPart              = "part_failing"
 	problemListen            = "listen_failed"
 	problemKey               = "key_locked"
@@ -107,6 +108,7 @@ func Problems() []Problem {
 		{problemLedger, SeverityError, true, 0, "The ledger does not verify.", "Run `agentd ledger verify`; restore state_dir from a backup, or accept the transfers that you answer for."},
 		{problemLedgerChecking, SeverityWarning, true, 10 * time.Second, "The ledger is still being checked since the start; spending waits.", "Wait; set verify_from_block of each chain to skip blocks before the key's first use."},
 		{problemLedgerWrite, SeverityError, true, 0, "The ledger cannot be written, so nothing is bought and nothing is paid.", "Free space in state_dir, or look for faults of the disk; the daemon goes on by itself."},
+		{problemTransaction, SeverityWarning, false, 0, "A transaction is not mined and does not help itself.", "Raise the gas limits or fund the account as the detail says, or run `agentd resolve ID --cancel-transaction`."},
 		{problemPart, SeverityWarning, false, 10 * time.Second, "A part of the daemon keeps failing.", "Read the log; it is restarted by itself."},
 		{problemListen, SeverityWarning, false, 0, "The metrics listener does not run.", "Check listen for an address in use."},
 		{problemKey, SeverityError, true, 10 * time.Second, "The agent's key is not unlocked yet.", "Wait; a wrong passphrase ends the daemon."},

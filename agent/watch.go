@@ -156,7 +156,23 @@ func (a *Agent) checkHealth(ctx context.Context) error {
 		debug.FreeOSMemory()
 		a.trimmed = now
 	}
+	a.checkTransactions()
 	return a.checkPurchases(ctx, now)
+}
+
+// checkTransactions raises a problem per chain whose lane is stuck.
+func (a *Agent) checkTransactions() {
+	for _, w := range a.chains {
+		id := w.chain.ID()
+		stuck := a.rails.Stuck(id)
+		if len(stuck) == 0 {
+			a.health.clearFor(problemTransaction, string(id))
+			continue
+		}
+		first := stuck[0]
+		a.health.raiseFor(problemTransaction, string(id), fmt.Sprintf("purchase %s: nonce %d on %s since %s: %s; %d in all",
+			first.Purchase, first.Nonce, id, first.Since.Format(time.RFC3339), first.Reason, len(stuck)))
+	}
 }
 
 // logHead logs the head of the ledger's hash chain now and then: whoever can

@@ -77,6 +77,7 @@ func New(opt Options) (_ *Agent, err error) {
 	if err != nil {
 		return nil, err
 	}
+	a.rails = rails.set
 	if err := a.wireMarket(rails); err != nil {
 		return nil, err
 	}

@@ -73,6 +73,7 @@ type rig struct {
 	ledger  *ledger.Ledger
 	market  *market.Market
 	node    *evm.Chain
+	rails   *payments.Set
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 }
@@ -174,6 +175,7 @@ func (r *rig) start() {
 	rails, err := payments.NewSet(payments.SetConfig{Wallet: r.agent, Ledger: r.life, Chains: []*evm.Chain{node},
 		Escrows: []payments.Escrow{{Chain: token.Chain, Address: r.chain.Escrow(), Contract: r.escrow}, {Chain: token.Chain, Address: r.keeper}}})
 	r.must(err)
+	r.rails = rails
 	machine, identity := r.machine(ctx)
 	store, err := pairing.NewFileStore(r.dir)
 	r.must(err)

@@ -172,6 +172,7 @@ func (c *denyCmd) Run(ctx context.Context, con *console, o *options) error {
 
 type resolveCmd struct {
 	ID        string `arg:"" help:"The purchase."`
+	Cancel    bool   `name:"cancel-transaction" help:"Replace its payment, which no block holds yet, by a transaction to ourselves." xor:"resolution" required:""`
 	Confirm   bool   `help:"It was delivered." xor:"resolution" required:""`
 	Dispute   string `help:"Open a dispute for this reason." placeholder:"REASON" xor:"resolution" required:""`
 	Reference string `help:"Record the reference of a payment that was made by hand." placeholder:"REF" xor:"resolution" required:""`
@@ -182,6 +183,8 @@ type resolveCmd struct {
 func (c *resolveCmd) Run(ctx context.Context, con *console, o *options) error {
 	resolution := admin.Resolution{Action: admin.ActionConfirm}
 	switch {
+	case c.Cancel:
+		resolution = admin.Resolution{Action: admin.ActionCancelTransaction}
 	case c.Dispute != "":
 		resolution = admin.Resolution{Action: admin.ActionDispute, Text: c.Dispute}
 	case c.Reference != "":
