@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-
-	"github.com/agentd-project/agentd/money"
 )
 
 // lie edits one reply of the Market.
@@ -180,7 +178,7 @@ func accepts(changes ...map[string]any) lie {
 	})
 }
 
-// never drops every answer of an operation after it was processed.
+// lost drops the first answers of an operation after it was processed.
 func lost(operation string, times int) serve {
 	var seen atomic.Int64
 	return func(op string, w http.ResponseWriter, _ *http.Request, honest func() *recorded) {
@@ -240,9 +238,4 @@ func text(operation string, rewrite func(body string) string) serve {
 // replaced puts other text for some of it.
 func replaced(operation, old, by string) serve {
 	return text(operation, func(body string) string { return strings.Replace(body, old, by, 1) })
-}
-
-// costs sets a price at the seller, for every need.
-func costs(need string, price money.Value) func(r *rig) {
-	return func(r *rig) { r.price(r.service(need).ServiceType, price) }
 }

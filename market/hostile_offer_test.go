@@ -124,8 +124,8 @@ var changedTerms = []term{
 
 const otherToken = "0x00000000000000000000000000000000000070C3"
 
-// orderPlaces are where an order's terms are read: in the answer to its creation
-// and, when that was lost, in the list.
+// orderLies are told in both places where an order's terms are read: in the answer
+// to its creation and, when that was lost, in the list.
 func orderLies() []hostile {
 	var table []hostile
 	inOrder := func(what string, reason policy.Reason, tell lie) {

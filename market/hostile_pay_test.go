@@ -14,6 +14,7 @@ import (
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/money"
 	"github.com/agentd-project/agentd/policy"
+	"github.com/agentd-project/agentd/sandbox"
 )
 
 func foreignTokens(r *rig) []market.Token {
@@ -143,12 +144,22 @@ func x402Lies() []hostile {
 	paid("that accepts the same twice", accepts(nil, nil))
 	paid("that accepts an unknown network first", accepts(map[string]any{"network": "eip155:8453", "amount": "1", "payTo": stranger}, nil))
 	paid("that accepts a higher amount first", accepts(map[string]any{"amount": "990000"}, nil))
+	unpriced := func(what string, tell ...lie) {
+		table = append(table, hostile{lie: "a challenge " + what, need: "x402", state: market.Settled, paid: true,
+			edit: each(on("search", unpricedQuote), on("payment-intent", tell...))})
+	}
+	unpriced("that accepts more than the intent shows first, where the quote named no price", accepts(map[string]any{"amount": "990000"}, nil))
 	paid("that accepts another payee first", accepts(map[string]any{"payTo": stranger}, nil))
 	paid("that accepts another payee at a lower amount last", accepts(nil, map[string]any{"payTo": stranger, "amount": "1"}))
 	paid("whose first of two payees is another", challengeText(func(text string) string {
 		return strings.Replace(text, `"payTo":`, `"payTo":"`+stranger+`","payTo":`, 1)
 	}))
 	return table
+}
+
+// unpricedQuote leaves the price to the intent.
+func unpricedQuote(reply map[string]any) {
+	quote(func(q map[string]any) { q["pricing"] = map[string]any{"mode": "quote-required", "currency": "USD"} })(reply)
 }
 
 func payeeLies() []hostile {
@@ -166,6 +177,9 @@ func payeeLies() []hostile {
 		refused("a payee that is not on the list", swap, market.Denied, policy.ReasonPayeeNotAllowed).with(payees(policy.PayeesList)),
 		refused("a payee that is not on the list, named by the intent only", each(hidden(false), on("payment-intent", rail("payeeAddress", stranger))),
 			market.Denied, policy.ReasonPayeeNotAllowed).with(payees(policy.PayeesList)),
+		{lie: "a payee that nobody was paid at before, where the first is pinned", before: func(r *rig) {
+			r.must(r.seller.UpdateService(r.service("wallet").ID, func(s *sandbox.Service) { s.Payee = common.HexToAddress(stranger) }))
+		}, state: market.Settled, paid: true},
 		{lie: "another payee than the provider was paid at before", edit: swap, earlier: true, state: market.Denied, reason: policy.ReasonPayeeChanged},
 		{lie: "another payee than before, named by the intent only", edit: each(hidden(false), on("payment-intent", rail("payeeAddress", stranger))),
 			earlier: true, state: market.Denied, reason: policy.ReasonPayeeChanged},

@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -498,5 +497,3 @@ func hostileMarket() []chapter {
 		{"The answer as such", wireLies()},
 	}
 }
-
-func (c chapter) String() string { return fmt.Sprintf("%s (%d)", c.title, len(c.lies)) }

@@ -193,20 +193,11 @@ func (m *Market) readChallenge(t *terms, payment *orchestration.Payment) (time.T
 	if err != nil {
 		return time.Time{}, policy.ReasonChallengeInvalid, err.Error()
 	}
-	entry, reason := challenge.Choose(m.payable(*t))
+	entry, reason := challenge.Choose(m.asShown(payment, m.payable(*t)))
 	if reason != policy.Allowed {
 		return time.Time{}, reason, "no entry of the challenge can be paid"
 	}
 	token, _ := m.token(entry.Network, entry.Asset.Hex(), "")
-	if payment.Amount != "" {
-		shown, err := money.Parse(payment.Amount.String(), token.Decimals)
-		if err != nil {
-			return time.Time{}, policy.ReasonPriceInvalid, err.Error()
-		}
-		if shown != entry.Amount {
-			return time.Time{}, policy.ReasonPriceChanged, "the challenge asks for " + entry.Amount.String() + ", the intent shows " + shown.String()
-		}
-	}
 	t.Chain, t.Token, t.Symbol, t.Decimals = entry.Network, entry.Asset, token.Symbol, token.Decimals
 	t.Payee, t.Amount = entry.PayTo, entry.Amount
 	return time.Now().Add(entry.MaxTimeout).UTC(), policy.Allowed, ""
@@ -237,6 +228,26 @@ func (m *Market) payable(t terms) func(payments.Entry) policy.Reason {
 		default:
 			return policy.Allowed
 		}
+	}
+}
+
+// asShown admits of the entries that may be paid those of the amount that the
+// intent shows, if it shows one.
+func (m *Market) asShown(payment *orchestration.Payment, payable func(payments.Entry) policy.Reason) func(payments.Entry) policy.Reason {
+	return func(e payments.Entry) policy.Reason {
+		reason := payable(e)
+		if reason != policy.Allowed || payment.Amount == "" {
+			return reason
+		}
+		token, _ := m.token(e.Network, e.Asset.Hex(), "")
+		shown, err := money.Parse(payment.Amount.String(), token.Decimals)
+		switch {
+		case err != nil:
+			return policy.ReasonPriceInvalid
+		case shown != e.Amount:
+			return policy.ReasonPriceChanged
+		}
+		return policy.Allowed
 	}
 }
 
