@@ -166,7 +166,7 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 	}
 	if m.cancellable(p, row) {
 		if !time.Now().Before(p.Deadline) {
-			return m.take(work, p, row, step{event: EventDeadline, reason: policy.ReasonDeadlinePassed}), 0
+			return m.overdue(running, work, p, row)
 		}
 		if paused, err := m.ledger.Paused(running); err != nil || paused {
 			return m.stay(running, p, row, waitFor(policy.ReasonPaused, err))

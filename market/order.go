@@ -92,6 +92,9 @@ func (m *Market) findOrder(ctx context.Context, p *purchase) (step, error) {
 		return m.orderAgain(p)
 	}
 	p.doc.leftBehind(mine.others...)
+	if s, paid := m.paidBefore(p, mine.oldest); paid {
+		return s, nil
+	}
 	return m.ordered(p, mine.oldest)
 }
 
