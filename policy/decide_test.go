@@ -298,6 +298,10 @@ var remoteCases = []decideCase{
 	{"another currency without a limit", func(s *scene) { s.remote.Currency = "EUR" }, policy.Allowed},
 	{"cap at the limit", budgetCap(10 * cent), policy.Allowed},
 	{"cap one past", budgetCap(10*cent - 1), policy.ReasonAccountPolicyDenied},
+	{"cap one past, and a full window", func(s *scene) {
+		budgetCap(10*cent - 1)(s)
+		s.state.Spent[0] = 20 * dollar
+	}, policy.ReasonAccountPolicyDenied},
 	{"cap of the day one past", func(s *scene) {
 		budgetCap(dollar)(s)
 		s.state.ServerDay = dollar - 10*cent + 1

@@ -151,6 +151,12 @@ var grantCases = []struct {
 	{"another payee than reserved for", func(g *granting) {
 		g.terms.Payee, g.req.HasPayee = payeeB, false
 	}, policy.ReasonPayeeMismatch},
+	{"another chain than reserved for", func(g *granting) {
+		g.terms.Chain, g.req.HasToken = "eip155:1", false
+	}, policy.ReasonChainMismatch},
+	{"another token than reserved for", func(g *granting) {
+		g.terms.Token, g.req.HasToken = payeeB, false
+	}, policy.ReasonTokenMismatch},
 	{"token and payee told only now", func(g *granting) {
 		g.req.HasPayee, g.req.HasToken, g.store.own.HasPayee, g.store.own.HasToken = false, false, false, false
 	}, policy.Allowed},
@@ -175,6 +181,12 @@ var grantCases = []struct {
 	{"paused since", func(g *granting) { g.store.state.Paused = true }, policy.ReasonPaused},
 	{"clock lost since", func(g *granting) { g.clock.untrusted = true }, policy.ReasonClockUntrusted},
 	{"authorisation that has ended by a clock that is wrong", func(g *granting) { g.terms.Deadline, g.clock.untrusted = noon, true }, policy.ReasonClockUntrusted},
+	{"authorisation that is too long by a clock that is wrong", func(g *granting) {
+		g.terms.Deadline, g.clock.untrusted = noon.Add(time.Hour), true
+	}, policy.ReasonClockUntrusted},
+	{"another payee by a clock that is wrong", func(g *granting) {
+		g.terms.Payee, g.clock.untrusted = payeeB, true
+	}, policy.ReasonPayeeMismatch},
 	{"observing", func(g *granting) { g.rules.Observe = true }, policy.ReasonObserveMode},
 	{"granted before, longer now", func(g *granting) {
 		t := g.terms

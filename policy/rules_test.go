@@ -28,6 +28,9 @@ func TestValidate(t *testing.T) {
 		{"window with span and calendar", func(r *policy.Rules) { r.Windows[1].Over = time.Hour }, "windows[1]: needs either"},
 		{"window of a week of the calendar", func(r *policy.Rules) { r.Windows[1].Calendar = "week" }, `calendar "week"`},
 		{"window of seconds", func(r *policy.Rules) { r.Windows[0].Over = 59 * time.Second }, "below one minute"},
+		{"window of a minute", func(r *policy.Rules) { r.Windows[0].Over = time.Minute }, ""},
+		{"count of a minute", func(r *policy.Rules) { r.Counts[0].Over = time.Minute }, ""},
+		{"quiet until midnight", func(r *policy.Rules) { r.QuietHours = []policy.QuietHours{{From: 1380, To: 0}} }, ""},
 		{"negative window", func(r *policy.Rules) { r.Windows[0].Over = -time.Hour }, "below one minute"},
 		{"window without a limit", func(r *policy.Rules) { r.Windows[0].Limit = 0 }, "windows[0]: limit"},
 		{"count without a span", func(r *policy.Rules) { r.Counts[0].Over = 0 }, "count[0]: span"},
@@ -80,6 +83,7 @@ func TestWindow(t *testing.T) {
 	}{
 		{policy.Window{Over: 24 * time.Hour}, "24h", time.Date(2026, 11, 23, 11, 34, 56, 0, time.UTC)},
 		{policy.Window{Over: 90 * time.Minute}, "90m", time.Date(2026, 11, 24, 10, 4, 56, 0, time.UTC)},
+		{policy.Window{Over: time.Minute}, "1m", time.Date(2026, 11, 24, 11, 33, 56, 0, time.UTC)},
 		{policy.Window{Over: 90 * time.Second}, "1m30s", time.Date(2026, 11, 24, 11, 33, 26, 0, time.UTC)},
 		{policy.Window{Calendar: policy.CalendarDay}, "day", time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)},
 		{policy.Window{Calendar: policy.CalendarMonth}, "month", time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)},

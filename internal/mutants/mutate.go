@@ -20,7 +20,6 @@ type mutant struct {
 	// when lines are added above.
 	name string
 	line int
-	text []byte // the whole file with the fault
 }
 
 // flips are the replacements of each operator: the bound moved by one, and the
@@ -34,26 +33,39 @@ var flips = map[token.Token][]token.Token{
 // sqlFlips are the same for statements in string literals.
 var sqlFlips = [][2]string{{" >= ", " > "}, {" < ", " <= "}, {" <= ", " < "}, {" > ", " >= "}}
 
-// mutator collects the mutants of a file.
+// chosen is the variable that says which mutant a test binary is.
+const chosen = "chosenMutant"
+
+// site is a place that can be faulty. write returns its text, given the text of
+// the sites inside it.
+type site struct {
+	from, to int
+	write    func(inner func(from, to int) string) string
+}
+
+// mutator writes a file in which every mutant is present and one is chosen when
+// the tests start: so the tests are built once.
 type mutator struct {
 	file   string
 	source []byte
 	set    *token.FileSet
 	within string
+	sites  []site
+	first  int
 	found  []mutant
 }
 
-// mutantsOf returns every mutant of a file; only names the functions to change,
-// empty is all.
-func mutantsOf(file string, only []string) ([]mutant, error) {
+// instrument returns the file with its mutants, numbered from first; only names
+// the functions to change, empty is all.
+func instrument(file string, only []string, first int) (text string, found []mutant, err error) {
 	source, err := os.ReadFile(file) //nolint:gosec // a file of this repository
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	m := &mutator{file: file, source: source, set: token.NewFileSet()}
+	m := &mutator{file: file, source: source, set: token.NewFileSet(), first: first}
 	tree, err := parser.ParseFile(m.set, file, source, 0)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	for _, d := range tree.Decls {
 		f, ok := d.(*ast.FuncDecl)
@@ -63,7 +75,45 @@ func mutantsOf(file string, only []string) ([]mutant, error) {
 		m.within = f.Name.Name
 		ast.Inspect(f.Body, m.visit)
 	}
-	return m.found, nil
+	// Of two sites with the same text the one that was found first is the outer one.
+	slices.SortStableFunc(m.sites, func(a, b site) int {
+		if a.from != b.from {
+			return a.from - b.from
+		}
+		return b.to - a.to
+	})
+	return m.render(0, len(source), m.sites), m.found, nil
+}
+
+// render returns a part of the source with its sites written out.
+func (m *mutator) render(from, to int, sites []site) string {
+	var b strings.Builder
+	at := from
+	for i := 0; i < len(sites); {
+		s := sites[i]
+		end := i + 1
+		for end < len(sites) && sites[end].from < s.to {
+			end++
+		}
+		if s.from < at || s.to > to {
+			i++
+			continue
+		}
+		inside := sites[i+1 : end]
+		b.Write(m.source[at:s.from])
+		b.WriteString(s.write(func(from, to int) string {
+			var part []site
+			for _, one := range inside {
+				if one.from >= from && one.to <= to {
+					part = append(part, one)
+				}
+			}
+			return m.render(from, to, part)
+		}))
+		at, i = s.to, end
+	}
+	b.Write(m.source[at:to])
+	return b.String()
 }
 
 func (m *mutator) offset(p token.Pos) int { return m.set.Position(p).Offset }
@@ -72,38 +122,23 @@ func (m *mutator) original(n ast.Node) string {
 	return strings.Join(strings.Fields(string(m.source[m.offset(n.Pos()):m.offset(n.End())])), " ")
 }
 
-// replace adds the mutant in which the bytes between two positions are others.
-func (m *mutator) replace(from, to token.Pos, with, name string) {
-	text := slices.Concat(m.source[:m.offset(from)], []byte(with), m.source[m.offset(to):])
-	m.found = append(m.found, mutant{file: m.file, name: m.within + ": " + name, line: m.set.Position(from).Line, text: text})
+// number names a mutant and returns its number.
+func (m *mutator) number(at token.Pos, name string) int {
+	m.found = append(m.found, mutant{file: m.file, name: m.within + ": " + name, line: m.set.Position(at).Line})
+	return m.first + len(m.found) - 1
 }
 
 func (m *mutator) visit(n ast.Node) bool {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
-		for _, other := range flips[n.Op] {
-			end := n.OpPos + token.Pos(len(n.Op.String()))
-			m.replace(n.OpPos, end, other.String(), fmt.Sprintf("%s with %s for %s", m.original(n), other, n.Op))
-		}
+		m.binary(n)
 	case *ast.IfStmt:
-		if isErrorCheck(n.Cond) || !returns(n.Body.List) {
-			break
+		if !isErrorCheck(n.Cond) && returns(n.Body.List) {
+			m.drop(n.Cond)
 		}
-		m.drop(n.Cond)
 	case *ast.SwitchStmt:
-		if n.Tag != nil {
-			break
-		}
-		for _, c := range n.Body.List {
-			clause, ok := c.(*ast.CaseClause)
-			if !ok || !returns(clause.Body) {
-				continue
-			}
-			for _, condition := range clause.List {
-				if !isErrorCheck(condition) {
-					m.drop(condition)
-				}
-			}
+		if n.Tag == nil {
+			m.cases(n)
 		}
 	case *ast.BasicLit:
 		if n.Kind == token.STRING {
@@ -113,27 +148,75 @@ func (m *mutator) visit(n ast.Node) bool {
 	return true
 }
 
-// drop makes a condition never hold, and leaves its variables used.
-func (m *mutator) drop(condition ast.Expr) {
-	text := string(m.source[m.offset(condition.Pos()):m.offset(condition.End())])
-	m.replace(condition.Pos(), condition.End(), "false && ("+text+")", "dropped: "+m.original(condition))
+func (m *mutator) cases(n *ast.SwitchStmt) {
+	for _, c := range n.Body.List {
+		clause, ok := c.(*ast.CaseClause)
+		if !ok || !returns(clause.Body) {
+			continue
+		}
+		for _, condition := range clause.List {
+			if !isErrorCheck(condition) {
+				m.drop(condition)
+			}
+		}
+	}
 }
 
+// binary flips an operator.
+func (m *mutator) binary(n *ast.BinaryExpr) {
+	others := flips[n.Op]
+	if len(others) == 0 {
+		return
+	}
+	var numbers []int
+	for _, other := range others {
+		numbers = append(numbers, m.number(n.OpPos, fmt.Sprintf("%s with %s for %s", m.original(n), other, n.Op)))
+	}
+	x, y := [2]int{m.offset(n.X.Pos()), m.offset(n.X.End())}, [2]int{m.offset(n.Y.Pos()), m.offset(n.Y.End())}
+	m.sites = append(m.sites, site{m.offset(n.Pos()), m.offset(n.End()), func(inner func(from, to int) string) string {
+		left, right := inner(x[0], x[1]), inner(y[0], y[1])
+		text := "func() bool { switch " + chosen + " {"
+		for i, other := range others {
+			text += fmt.Sprintf(" case %d: return %s %s %s;", numbers[i], left, other, right)
+		}
+		return text + fmt.Sprintf(" }; return %s %s %s }()", left, n.Op, right)
+	}})
+}
+
+// drop makes a condition never hold.
+func (m *mutator) drop(condition ast.Expr) {
+	number := m.number(condition.Pos(), "dropped: "+m.original(condition))
+	from, to := m.offset(condition.Pos()), m.offset(condition.End())
+	// Its own site lies around the condition's operator, so it comes first.
+	m.sites = append(m.sites, site{from, to, func(inner func(from, to int) string) string {
+		return fmt.Sprintf("(%s != %d && (%s))", chosen, number, inner(from, to))
+	}})
+}
+
+// literal moves a bound in a statement.
 func (m *mutator) literal(n *ast.BasicLit) {
-	text := m.source[m.offset(n.Pos()):m.offset(n.End())]
+	from, to := m.offset(n.Pos()), m.offset(n.End())
+	text := m.source[from:to]
 	if !bytes.Contains(text, []byte("SELECT")) && !bytes.Contains(text, []byte("UPDATE")) && !bytes.Contains(text, []byte("INSERT")) {
 		return
 	}
+	choice := ""
 	for _, flip := range sqlFlips {
 		for at, nth := 0, 1; ; nth++ {
 			i := bytes.Index(text[at:], []byte(flip[0]))
 			if i < 0 {
 				break
 			}
-			from := n.Pos() + token.Pos(at+i)
-			m.replace(from, from+token.Pos(len(flip[0])), flip[1], fmt.Sprintf("SQL%swith%sfor%s(%d)", " ", flip[1], flip[0], nth))
+			other := slices.Concat(text[:at+i], []byte(flip[1]), text[at+i+len(flip[0]):])
+			number := m.number(n.Pos(), fmt.Sprintf("SQL with%sfor%s(%d)", flip[1], flip[0], nth))
+			choice += fmt.Sprintf(" case %d: return %s;", number, other)
 			at += i + len(flip[0])
 		}
+	}
+	if choice != "" {
+		m.sites = append(m.sites, site{from, to, func(func(from, to int) string) string {
+			return "func() string { switch " + chosen + " {" + choice + " }; return " + string(text) + " }()"
+		}})
 	}
 }
 
