@@ -119,7 +119,6 @@ func (c *campaign) checkWindows(transfers []chain.Transfer) (findings []string) 
 // checkPurchases asks for every purchase that was promised: it is there, it is
 // final or waits for a person with a reason, and its end agrees with the chain.
 func (c *campaign) checkPurchases(ctx context.Context, e *evidence) (findings []string, err error) {
-	find := func(format string, args ...any) { findings = append(findings, fmt.Sprintf(format, args...)) }
 	paid := map[int]int{}
 	for _, o := range e.orders {
 		paid[o.number] += len(o.paid)
@@ -127,23 +126,33 @@ func (c *campaign) checkPurchases(ctx context.Context, e *evidence) (findings []
 	for number, id := range c.asked.promised() {
 		p, err := c.client.Purchase(ctx, id)
 		if err != nil {
-			find("purchase %d (%s) was promised and is lost: %v", number, id, err)
+			findings = append(findings, fmt.Sprintf("purchase %d (%s) was promised and is lost: %v", number, id, err))
 			continue
 		}
 		c.tally.add("ends", endOf(p))
-		rail := railOf(p.Need)
-		switch want := wantedTransfers(p, rail); {
-		case !p.Final && p.Reason == "":
-			find("purchase %d (%s) is %s without a reason", number, id, p.State)
-		case !p.Final && !p.HandedOff:
-			find("purchase %d (%s) on %s needs a person: %s, %s", number, id, p.Need, p.State, p.Reason)
-		case paid[number] != want && rail.moves:
-			find("purchase %d (%s) on %s ended %s (%s) and the chain shows %d transfers, want %d", number, id, p.Need, p.State, p.Reason, paid[number], want)
-		case !rail.moves && paid[number] != 0:
-			find("purchase %d (%s) on %s moved value", number, id, p.Need)
+		if text := judge(number, p, railOf(p.Need), paid[number]); text != "" {
+			findings = append(findings, text)
 		}
 	}
 	return findings, nil
+}
+
+// judge says what is wrong with the end of a purchase, given how many transfers
+// the chain shows for it; nothing is the empty text.
+func judge(number int, p *admin.Purchase, rail tortureRail, paid int) string {
+	want := wantedTransfers(p, rail)
+	switch {
+	case !p.Final && p.Reason == "":
+		return fmt.Sprintf("purchase %d (%s) is %s without a reason", number, p.ID, p.State)
+	case !p.Final && !p.HandedOff:
+		return fmt.Sprintf("purchase %d (%s) on %s needs a person: %s, %s", number, p.ID, p.Need, p.State, p.Reason)
+	case !rail.moves && paid != 0:
+		return fmt.Sprintf("purchase %d (%s) on %s moved value", number, p.ID, p.Need)
+	case paid != want:
+		return fmt.Sprintf("purchase %d (%s) on %s ended %s (%s) and the chain shows %d transfers, want %d", number, p.ID, p.Need, p.State, p.Reason, paid, want)
+	default:
+		return ""
+	}
 }
 
 func endOf(p *admin.Purchase) string {
