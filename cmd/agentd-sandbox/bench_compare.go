@@ -120,8 +120,7 @@ func (r *comparison) startDaemon(ctx context.Context, bin string) (*meter, error
 	}
 	info := r.market.info
 	plan := torturePlan{Confirmations: 1, RPC: info.RPCURL, LogLevel: "info", Listen: listen, Rails: strings.Join(compareRails, ", "),
-		Long: "24h", LongLimit: "10000.00", Short: "1h", ShortLimit: "10000.00",
-		Escrows: fmt.Sprintf(`{address: "%s", mode: transfer}, {address: "%s", mode: contract, refund_after: 24h}`, info.EscrowKeeper, info.Escrow)}
+		Long: "24h", LongLimit: "10000.00", Short: "1h", ShortLimit: "10000.00"}
 	d, err := newDaemonOf(ctx, bin, dir, info, needsOf(info, compareRails), tortureTemplate, map[string]any{"Plan": plan})
 	if err != nil {
 		return nil, err

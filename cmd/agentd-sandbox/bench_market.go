@@ -72,7 +72,7 @@ func startBenchMarket(ctx context.Context) (*benchMarket, error) {
 		m.requests.Add(1)
 		memory.Handler().ServeHTTP(w, r)
 	})}
-	options := sandbox.Options{Strict: true, Services: benchServices(), Chain: quickChain{memory, "http://" + listener.Addr().String()}, QuoteTTL: time.Hour, SessionTTL: 6 * time.Hour}
+	options := sandbox.Options{Strict: true, Services: bothEscrows(), Chain: quickChain{memory, "http://" + listener.Addr().String()}, QuoteTTL: time.Hour, SessionTTL: 6 * time.Hour}
 	if options.Identities, err = benchIdentities(); err == nil {
 		m.market, err = sandbox.New(options)
 	}
@@ -96,17 +96,6 @@ func startBenchMarket(ctx context.Context) (*benchMarket, error) {
 		m.ended <- nil // stands for the one that is read here
 		return nil, errors.Join(err, m.close())
 	}
-}
-
-// benchServices are the sandbox's, with an escrow of either kind.
-func benchServices() []sandbox.Service {
-	services := sandbox.DefaultServices()
-	for i := range services {
-		if services[i].Rails[0] == "escrow" {
-			services[i].Escrow = sandbox.EscrowKeeper // the other escrow rail has the contract
-		}
-	}
-	return services
 }
 
 // benchIdentities is one machine identity for each buyer, all of the owner.

@@ -23,7 +23,7 @@ type demoCommand struct {
 }
 
 // demoRails are what the demo buys, one per rail.
-var demoRails = []string{"not-required", "wallet", "wdk-usdt-transfer", "x402", "handoff"}
+var demoRails = []string{"not-required", "wallet", "wdk-usdt-transfer", "x402", "escrow", "onchain-escrow", "handoff"}
 
 // Run starts a local Market with a real EVM, has a real agentd process enrol
 // and pair there, buys on every rail, and shows what moved.
@@ -44,7 +44,7 @@ func (c *demoCommand) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	l, err := startLocal(ctx, sandbox.Options{}, 0)
+	l, err := startLocal(ctx, sandbox.Options{Services: bothEscrows()}, 0)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,18 @@ type local struct {
 	ended  chan error
 }
 
+// bothEscrows are the sandbox's services: one escrow rail has the keeper, who takes
+// plain transfers, the other the contract, which locks.
+func bothEscrows() []sandbox.Service {
+	services := sandbox.DefaultServices()
+	for i := range services {
+		if services[i].Rails[0] == "escrow" {
+			services[i].Escrow = sandbox.EscrowKeeper
+		}
+	}
+	return services
+}
+
 // startLocal serves a strict Market on free loopback ports. Its block time may
 // run ahead of the clock by what is given; 0 is the chain's default.
 func startLocal(ctx context.Context, options sandbox.Options, ahead time.Duration) (*local, error) {

@@ -52,18 +52,15 @@ type torturePlan struct {
 	Rails, RPC, Listen, LogLevel string
 	Long, LongLimit              string
 	Short, ShortLimit            string
-	Escrows, EndpointAuth        string
+	EndpointAuth                 string
 }
 
 // tortureServices are the sandbox's, with authorisations that die soon, and
 // with the number of the purchase in their input.
 func tortureServices() []sandbox.Service {
-	services := sandbox.DefaultServices()
+	services := bothEscrows()
 	for i := range services {
 		services[i].MaxTimeoutSeconds = authorizationLife
-		if services[i].Rails[0] == "escrow" {
-			services[i].Escrow = sandbox.EscrowKeeper // the other escrow rail has the contract
-		}
 		services[i].Inputs = append(services[i].Inputs, sandbox.Field{Key: numberKey, Type: "number"})
 	}
 	return services
@@ -77,8 +74,6 @@ func (c *campaign) planPurchases() torturePlan {
 		needs: needsOf(c.local.info, railNames(tortureRails)), Confirmations: tortureConfirmations, RPC: c.local.info.RPCURL, LogLevel: "info",
 		Rails: strings.Join(slices.DeleteFunc(railNames(tortureRails), func(n string) bool { return n == "handoff" }), ", "),
 		Long:  longWindow.String(), Short: shortWindow.String(),
-		Escrows: fmt.Sprintf(`{address: "%s", mode: transfer}, {address: "%s", mode: contract, refund_after: 24h}`,
-			c.local.info.EscrowKeeper, c.local.info.Escrow),
 	}
 	var bag []string
 	for _, r := range tortureRails {
