@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -81,16 +82,16 @@ func TestTransferUnderEveryFault(t *testing.T) {
 		for name, kind := range kinds {
 			t.Run(method+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t)
-				w.config.Timeout = 50 * time.Millisecond
-				w.restart()
-				w.faults.set(func(m string, n int, _ string) fault {
-					if m == method && n < 2 {
-						return kind
-					}
-					return none
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.faults.set(func(m string, n int, _ string) fault {
+						if m == method && n < 2 {
+							return kind
+						}
+						return none
+					})
+					payUntilDecided(t, w, "p1")
 				})
-				payUntilDecided(t, w, "p1")
 			})
 		}
 	}
@@ -168,6 +169,10 @@ func TestTransferAfterDeathAtEveryCall(t *testing.T) {
 }
 
 func TestTransferPresentsTheSameBytes(t *testing.T) {
+	synctest.Test(t, testTransferPresentsTheSameBytes)
+}
+
+func testTransferPresentsTheSameBytes(t *testing.T) {
 	w := newWorld(t)
 	w.chain.SetAutomine(false)
 	g := w.grant("p1", w.terms(policy.RailWallet))
@@ -317,6 +322,10 @@ func TestTransferAfterItsDeadline(t *testing.T) {
 }
 
 func TestRevertedTransferIsRefusedOnceFinal(t *testing.T) {
+	synctest.Test(t, testRevertedTransferIsRefusedOnceFinal)
+}
+
+func testRevertedTransferIsRefusedOnceFinal(t *testing.T) {
 	w := newWorld(t)
 	w.chain.SetAutomine(false)
 	g := w.grant("p1", w.terms(policy.RailWallet))
@@ -352,33 +361,35 @@ func TestRevertedTransferIsRefusedOnceFinal(t *testing.T) {
 func TestConfirmations(t *testing.T) {
 	for name, final := range map[string]evm.Final{"three": {Confirmations: 3}, "finalized": {Tag: evm.TagFinalized}} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.config.Final = final
-			w.restart()
-			g := w.grant("p1", w.terms(policy.RailWallet))
-			within(t, 300*time.Millisecond, func(ctx context.Context) {
-				if _, err := w.rail(policy.RailWallet).Pay(ctx, g, payments.Job{Purchase: "p1"}); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("mined once: %v", err)
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.config.Final = final
+				w.restart()
+				g := w.grant("p1", w.terms(policy.RailWallet))
+				within(t, 300*time.Millisecond, func(ctx context.Context) {
+					if _, err := w.rail(policy.RailWallet).Pay(ctx, g, payments.Job{Purchase: "p1"}); !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("mined once: %v", err)
+					}
+				})
+				w.wantTransfers(1)
+				for range 2 {
+					if o, err := w.rail(policy.RailWallet).Check(t.Context(), "p1"); err != nil || o.Status != payments.NotYet {
+						t.Errorf("outcome %+v, %v", o, err)
+					}
+					if err := w.chain.Mine(t.Context()); err != nil {
+						t.Fatal(err)
+					}
 				}
-			})
-			w.wantTransfers(1)
-			for range 2 {
-				if o, err := w.rail(policy.RailWallet).Check(t.Context(), "p1"); err != nil || o.Status != payments.NotYet {
+				if o, err := w.rail(policy.RailWallet).Check(t.Context(), "p1"); err != nil || o.Status != payments.Paid {
 					t.Errorf("outcome %+v, %v", o, err)
 				}
-				if err := w.chain.Mine(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if o, err := w.rail(policy.RailWallet).Check(t.Context(), "p1"); err != nil || o.Status != payments.Paid {
-				t.Errorf("outcome %+v, %v", o, err)
-			}
-			within(t, 20*time.Second, func(ctx context.Context) {
-				if _, err := w.rail(policy.RailWallet).Pay(ctx, g, payments.Job{Purchase: "p1"}); err != nil {
-					t.Error(err)
-				}
+				within(t, 20*time.Second, func(ctx context.Context) {
+					if _, err := w.rail(policy.RailWallet).Pay(ctx, g, payments.Job{Purchase: "p1"}); err != nil {
+						t.Error(err)
+					}
+				})
+				w.wantTransfers(1)
 			})
-			w.wantTransfers(1)
 		})
 	}
 }
