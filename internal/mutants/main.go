@@ -41,7 +41,7 @@ var arguments = map[string][]string{
 	// Who may call what is a matter of other packages.
 	"policy": {"-test.short", "-test.failfast", "-test.skip", "OnlyTheListed"},
 	"ledger": {"-test.short", "-test.failfast", "-rapid.checks=30", "-rapid.nofailfile",
-		"-test.run", "Reserv|Grant|Bind|Window|Bucket|State|Usage|Overspend|Ending|Settl|Free|Clock|Time|Payee|Longer|Step|Purchase|Again|Open"},
+		"-test.run", "Reserv|Grant|Bind|Window|Bucket|State|Usage|Overspend|Ending|Settl|Free|Clock|Time|Payee|Longer|Step|Purchase|Again|Open|ServerDay|Approval|TestCompact$"},
 }
 
 // limit bounds one test run: a fault may make a loop endless.
