@@ -11,29 +11,16 @@ import (
 	"github.com/agentd-project/agentd/money"
 )
 
-// underWay returns the lane's transactions that are not decided, by nonce. With
-// replacements there are several of one nonce.
+// underWay returns the lane's transactions that are not decided, by nonce. What
+// was replaced is left out: what replaced it is under way, and dearer.
 func (s *Sender) underWay(ctx context.Context) (lane []ledger.Attempt, err error) {
 	open, err := s.ledger.OpenAttempts(ctx, s.chain.ID(), s.wallet.Address())
 	if err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
 	}
 	for _, a := range open {
-		if !Transaction(a.Kind) {
-			continue
-		}
-		if lane = append(lane, a); a.Seq == 1 {
-			continue
-		}
-		// What it replaced may still be mined in its place.
-		before, err := s.ledger.Attempts(ctx, a.Purchase)
-		if err != nil {
-			return nil, fmt.Errorf("read attempts: %w", err)
-		}
-		for _, b := range before {
-			if b.Nonce == a.Nonce && b.Status == ledger.AttemptReplaced && Transaction(b.Kind) {
-				lane = append(lane, b)
-			}
+		if Transaction(a.Kind) {
+			lane = append(lane, a)
 		}
 	}
 	return lane, nil
