@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 
-# Runs every fuzz target for some seconds: fuzz.sh [seconds] [packages]. Default: 5 seconds, all packages. Each package's
-# test is built once, with our own code instrumented; as many targets run at a time as there are processors, with one worker each. A crasher is
-# copied to the package's testdata/fuzz (commit it: it is a test from then on), and the script fails.
+# Runs every fuzz target for some seconds: fuzz.sh [seconds] [packages]. Default: 5 seconds, all packages. Each package's test
+# is built once, with our own code instrumented; as many targets run at a time as there are processors, with one worker each.
+# A crasher is copied to the package's testdata/fuzz (commit it: it is a test from then on), and the script fails.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
