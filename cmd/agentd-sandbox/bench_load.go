@@ -113,8 +113,9 @@ func (m *meter) count(ctx context.Context) (cost, error) {
 	return c, err
 }
 
-// commitCount is the daemon's own count of durable commits.
-const commitCount = "agentd_ledger_commit_duration_seconds_count"
+// commitTime is the daemon's histogram of durable commits, which also counts
+// them.
+const commitTime = "agentd_ledger_commit_duration_seconds"
 
 func (m *meter) commits(ctx context.Context) (int, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.metrics, nil)
@@ -126,7 +127,7 @@ func (m *meter) commits(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("read metrics: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }() // read to its end or given up
-	return readCount(response.Body, commitCount)
+	return readCount(response.Body, commitTime+"_count")
 }
 
 // readCount finds the value of a metric without labels.
