@@ -290,7 +290,7 @@ func TestVerifyLooksForRefunds(t *testing.T) {
 		if _, err := w.market.Resolve(ctx, p.OrderID, sandbox.Resolution{Status: "refunded", Move: sandbox.MoveFromPayee}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(30 * time.Minute) // a dispute is looked at every ten
 		rows, err := d.ledger.SettledTransfers(ctx)
 		if err != nil || len(rows) != 1 || !rows[0].Refunded || rows[0].RefundRef == "" {
 			t.Fatalf("settled rows %+v, %v; want one that came back", rows, err)
