@@ -28,7 +28,7 @@ go list -f '{{.Dir}} {{.ImportPath}}' "$@" | while read -r dir package; do
 	grep -qx "./${dir#"$PWD"/}" "$work/with" || continue
 	binary=$work/$(echo "$package" | tr / _).test
 	# What -fuzz does for a whole build, for our packages only: guided by our branches, and built in seconds.
-	go test -c -gcflags="$module/...=-d=libfuzzer" -o "$binary" "$package"
+	go test -c -ldflags='-s -w' -gcflags="$module/...=-d=libfuzzer" -o "$binary" "$package"
 	(cd "$dir" && "$binary" -test.list '^Fuzz') | grep '^Fuzz' | while read -r target; do
 		echo "$dir $binary $target ${package#"$module"/}"
 	done
