@@ -15,6 +15,7 @@ import (
 	"github.com/agentd-project/agentd/orchestration"
 	"github.com/agentd-project/agentd/pairing"
 	"github.com/agentd-project/agentd/payments"
+	"github.com/agentd-project/agentd/payments/evm"
 	"github.com/agentd-project/agentd/policy"
 )
 
@@ -50,6 +51,9 @@ func (m *Market) pay(ctx context.Context, p *purchase) (step, error) {
 	if err != nil {
 		if reason, refused := refusal(err); refused {
 			return step{event: EventUnpaid, reason: reason, detail: err.Error()}, nil
+		}
+		if errors.Is(err, evm.ErrForgotten) { // perhaps we paid, before an older ledger was put back
+			return step{event: EventHold, reason: policy.ReasonHeld, detail: err.Error()}, nil
 		}
 		return step{}, err
 	}

@@ -134,6 +134,10 @@ func (*benchStore) OpenAttempts(context.Context, money.ChainID, common.Address) 
 	return nil, nil
 }
 
+func (*benchStore) HoldsNonce(context.Context, money.ChainID, common.Address, uint64) (bool, error) {
+	return true, nil
+}
+
 func (*benchStore) NextNonce(_ context.Context, _ money.ChainID, _ common.Address, count uint64) (uint64, bool, error) {
 	return count, false, nil
 }

@@ -274,11 +274,14 @@ func TestLaneSurvives(t *testing.T) {
 func TestNextPaymentFillsAGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
+		if r := <-w.send(t.Context(), w.grant("p0", nil), transfer); r.err != nil { // the first payment of a process looks back
+			t.Fatal(r.err)
+		}
 		lies := 1
 		w.node.set(func(_, method string, params raw) (result, failure any, ok bool) {
 			if method == "eth_getTransactionCount" && lies > 0 {
 				lies--
-				return "0x2", nil, true
+				return "0x3", nil, true
 			}
 			return nil, nil, false
 		})
@@ -290,9 +293,9 @@ func TestNextPaymentFillsAGap(t *testing.T) {
 				t.Error(r.err)
 			}
 		}
-		if a := w.attempts("p1"); len(a) != 1 || a[0].Nonce != "2" {
-			t.Errorf("p1: got %d attempts, the first under nonce %s, want one under 2", len(a), a[0].Nonce)
+		if a := w.attempts("p1"); len(a) != 1 || a[0].Nonce != "3" {
+			t.Errorf("p1: got %d attempts, the first under nonce %s, want one under 3", len(a), a[0].Nonce)
 		}
-		w.wantTransfers(3)
+		w.wantTransfers(4)
 	})
 }

@@ -39,6 +39,10 @@ func (s *Sender) displaced(ctx context.Context, f *flight) error {
 	if other == nil || f.holds(other.Hash()) {
 		return nil
 	}
+	s.forgotten.add(other)
+	if Pays(f.kind) && f.same(other) {
+		return &decidedError{fmt.Errorf("%w: %s", ErrForgotten, other.Hash())}
+	}
 	if err := s.agreed(ctx, f, nil, nil); err != nil {
 		return err
 	}

@@ -91,6 +91,11 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant, c Call) (*flight, 
 	if err != nil {
 		return nil, err
 	}
+	if Pays(c.Kind) {
+		if err := s.notForgotten(ctx, nonce, to, data); err != nil {
+			return nil, err
+		}
+	}
 	gas := wallet.Gas{ChainID: s.chain.id, Nonce: nonce, Gas: p.gas, TipCap: p.tip, FeeCap: p.feeCap}
 	if err := s.afford(ctx, append(lane, laneEntry(gas))); err != nil {
 		return nil, err

@@ -29,6 +29,8 @@ type Ledger interface {
 	// NextNonce returns the first account nonce from count on that no attempt holds;
 	// spent says that one at or above count is decided already.
 	NextNonce(ctx context.Context, chain money.ChainID, signer common.Address, count uint64) (next uint64, spent bool, err error)
+	// HoldsNonce says whether an attempt of the signer was ever saved under a nonce.
+	HoldsNonce(ctx context.Context, chain money.ChainID, signer common.Address, nonce uint64) (held bool, err error)
 	// AddFee records a fee that was paid, in wei, at a chain time.
 	AddFee(ctx context.Context, chain money.ChainID, wei money.Amount, at time.Time) error
 	// FeesSince returns the fees paid since a time.
@@ -58,6 +60,7 @@ type Sender struct {
 	purchases locks
 	spenders  locks
 	waits     waits
+	forgotten forgotten
 	wishes    wishes
 }
 
