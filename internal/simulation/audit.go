@@ -45,7 +45,11 @@ func (l *life) compare(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	token := l.world.token()
-	moved, err := l.node.OwnTransfers(ctx, token.Address, l.world.agent.Address(), 0)
+	final, err := l.node.FinalHead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	moved, err := l.node.TransfersFrom(ctx, token.Address, l.world.agent.Address(), 0, final.Number)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +92,7 @@ func (l *life) underWay(ctx context.Context) (map[pending]int, error) {
 	return out, nil
 }
 
-func match(moved []evm.OwnTransfer, rows map[transferKey]policy.PurchaseID, under map[pending]int) (findings []string) {
+func match(moved []evm.Transfer, rows map[transferKey]policy.PurchaseID, under map[pending]int) (findings []string) {
 	for _, m := range moved {
 		open := pending{m.To, m.Amount}
 		key := transferKey{m.To, m.Tx, m.Amount}

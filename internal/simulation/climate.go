@@ -77,7 +77,7 @@ func newRules(r *rand.Rand) policy.Rules {
 		Windows:     []policy.Window{{Over: 24 * time.Hour, Limit: day}, {Over: time.Hour, Limit: day / 2}},
 		Payees:      pick(r, policy.PayeesPin, policy.PayeesPin, policy.PayeesApprove),
 		ApprovalTTL: 6 * time.Hour, MaxAuthorization: 2 * time.Minute,
-		Allow:       policy.Lists{Rails: policy.NewSet("not-required", "wallet", "wdk-usdt-transfer", "x402", "offchain-record")},
+		Allow: policy.Lists{Rails: policy.NewSet("not-required", "wallet", "wdk-usdt-transfer", "x402", "offchain-record")},
 	}
 	if chance(r, 0.3) {
 		rules.Counts = []policy.CountLimit{{Over: time.Hour, Limit: 4}}

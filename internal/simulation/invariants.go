@@ -51,9 +51,27 @@ func (m *model) taken(since time.Time) (sum money.Value) {
 // checkHeld says that nobody begins to pay for an order whose payment the Market
 // holds already, and says so to whoever looks.
 func (m *model) checkHeld(id policy.PurchaseID, order string) {
-	if q, known := m.fact(id).orders[order]; known && !q.held.IsZero() && time.Since(q.held) > lookAgo {
+	q, known := m.fact(id).orders[order]
+	if known && !q.held.IsZero() && time.Since(q.held) > lookAgo && !m.lapsed(id) {
 		m.note("purchase %s begins to pay order %s, whose payment was held before", id, order)
 	}
+}
+
+// lapsed says that what was signed for a purchase are authorisations that can no
+// longer be used: then it may sign again.
+func (m *model) lapsed(id policy.PurchaseID) bool {
+	f := m.fact(id)
+	head, err := m.world.chain.Head(context.Background())
+	if err != nil || len(f.txs) > 0 {
+		return false
+	}
+	for nonce, end := range f.nonces {
+		used, err := m.world.chain.AuthorizationState(context.Background(), m.world.agent.Address(), nonce)
+		if err != nil || used || int64(head.Time) < end.Unix() { //nolint:gosec // a block time
+			return false
+		}
+	}
+	return true
 }
 
 // checkDead says that a reservation ends only when what was signed for it has not

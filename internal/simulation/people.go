@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
+	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/sandbox"
 )
 
@@ -48,12 +49,14 @@ func (w *world) word(r *rand.Rand, p *ledger.Purchase) (what string, err error) 
 		}
 		return "not delivered", m.Dispute(ctx, p.ID, "nothing came", "operator")
 	default:
-		switch among(r, 2, 2, 1, 1) {
-		case 0:
+		switch n := among(r, 2, 2, 1, 1); {
+		case n == 0 && p.Reason == policy.ReasonHeld:
+			return "nothing", nil // whoever sees that it may be paid does not give its budget back
+		case n == 0:
 			return "no", m.Deny(ctx, p.ID, "operator")
-		case 1:
+		case n == 1:
 			return "paid", m.Reference(ctx, p.ID, "invoice-"+string(p.ID), "operator")
-		case 2:
+		case n == 2:
 			return "delivered", m.Confirm(ctx, p.ID, "operator")
 		default:
 			return "not delivered", m.Dispute(ctx, p.ID, "nothing came", "operator")

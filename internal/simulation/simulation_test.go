@@ -26,6 +26,7 @@ var (
 	seed      = flag.Uint64("sim.seed", 1, "the first seed; each world takes the next")
 	each      = flag.Int("sim.world", 40, "how many purchases a world starts")
 	keepGoing = flag.Bool("sim.all", false, "go on after a finding")
+	older     = flag.Bool("sim.older", false, "let older copies of the ledger come back often")
 	showTrace = flag.Bool("sim.trace", false, "print all that happens, for one seed")
 )
 
@@ -88,7 +89,7 @@ func TestSimulation(t *testing.T) {
 				t.Parallel()
 				dir := stateDir(t)
 				for n := next.Add(1); n <= worlds && (!t.Failed() || *keepGoing); n = next.Add(1) {
-					cfg := simulation.Config{Seed: *seed + uint64(n) - 1, Purchases: *each, Dir: filepath.Join(dir, fmt.Sprint(n))}
+					cfg := simulation.Config{Seed: *seed + uint64(n) - 1, Purchases: *each, Older: *older, Dir: filepath.Join(dir, fmt.Sprint(n))}
 					if *showTrace {
 						cfg.Trace = os.Stdout
 						cfg.Logger = zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
@@ -98,10 +99,10 @@ func TestSimulation(t *testing.T) {
 						return
 					}
 					if len(report.Findings) > 0 {
-						t.Errorf("seed %d: %v\nreplay: go test ./internal/simulation -run TestSimulation -sim.seed=%d -sim.purchases=%d -sim.world=%d -sim.trace",
-							cfg.Seed, report.Findings, cfg.Seed, *each, *each)
+						t.Errorf("seed %d: %v\nreplay: go test ./internal/simulation -run TestSimulation -sim.seed=%d -sim.purchases=%d -sim.world=%d%s -sim.trace",
+							cfg.Seed, report.Findings, cfg.Seed, *each, *each, map[bool]string{true: " -sim.older"}[*older])
 					}
-					t.Logf("seed %d: %d purchases, %d steps, %.1f days, %d findings", cfg.Seed, report.Purchases(), report.Steps.Load(), report.Days.Hours()/24, len(report.Findings))
+					t.Logf("seed %d: trace %016x, %d purchases, %d steps, %.1f days, %d findings", cfg.Seed, report.Trace, report.Purchases(), report.Steps.Load(), report.Days.Hours()/24, len(report.Findings))
 					total.Add(report)
 				}
 			})

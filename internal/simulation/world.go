@@ -38,6 +38,8 @@ type Config struct {
 	Seed uint64
 	// Purchases is how many are started.
 	Purchases int
+	// Older makes older copies of the ledger come back often.
+	Older bool
 	// Dir takes the ledger and the session; it is empty and the caller's to remove.
 	Dir string
 	// Trace gets a line for each event; nil drops them.
@@ -90,6 +92,9 @@ func Run(cfg Config) (*Report, error) {
 		w.logger = zap.NewNop()
 	}
 	w.climate = newClimate(w.dice.roll("climate"))
+	if cfg.Older {
+		w.climate.deaths, w.climate.older, w.climate.unrest = 200, 0.7, 0.5
+	}
 	w.now_.calm = w.climate.calm()
 	w.model = newModel(w)
 	if err := w.found(); err != nil {
