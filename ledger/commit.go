@@ -102,7 +102,8 @@ func (l *Ledger) commitAll(batch []*request) {
 	err := errAborted
 	defer func() {
 		for _, r := range batch {
-			if r.err == nil {
+			// What had nothing to write may have looked at what is now undone.
+			if r.err == nil || (err != nil && errors.Is(r.err, errUnchanged)) {
 				r.err = err
 			}
 			close(r.done)

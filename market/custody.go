@@ -41,10 +41,7 @@ func (m *Market) custody(ctx context.Context, p *purchase) (payments.Custody, er
 // releaseLock has the escrow contract pay the payee of a confirmed purchase. It
 // returns where the value went: released, or returned by the payee.
 func (m *Market) releaseLock(ctx context.Context, p *purchase) (payments.Custody, error) {
-	c, err := m.custody(ctx, p)
-	if err == nil && c.State == payments.CustodyLocked {
-		c, err = m.sendRelease(ctx, p)
-	}
+	c, err := m.sendRelease(ctx, p)
 	if err == nil && c.State != payments.CustodyReleased && c.State != payments.CustodyReturned {
 		err = waitFor(policy.ReasonHeld, errors.New("the escrow does not show the release"))
 	}
@@ -164,19 +161,15 @@ func (m *Market) reclaim(ctx context.Context, p *purchase) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	c, err := m.custody(ctx, p)
-	if err == nil && c.State == payments.CustodyLocked {
-		grant, regrantErr := m.guard.Regrant(ctx, p.ID)
-		if regrantErr != nil {
-			return step{}, regrantErr
-		}
-		if c, err = custodian.Reclaim(ctx, grant); err != nil {
-			err = waitFor(policy.ReasonHeld, err)
-		}
+	grant, err := m.guard.Regrant(ctx, p.ID)
+	if err != nil {
+		return step{}, err
 	}
+	// Asked whatever the chain shows by now: a refund of ours may be on its way.
+	c, err := custodian.Reclaim(ctx, grant)
 	switch {
 	case err != nil:
-		return step{}, err
+		return step{}, waitFor(policy.ReasonHeld, err)
 	case c.State == payments.CustodyReturned:
 		return m.returned(ctx, p, c, step{event: EventAccounted, reason: policy.ReasonLockExpired, detail: c.Ref})
 	case c.State == payments.CustodyReleased:

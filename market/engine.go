@@ -21,6 +21,8 @@ const (
 	lastRetry   = 30 * time.Second
 	personPoll  = time.Minute
 	disputePoll = 10 * time.Minute
+	// chainTurn is how long one step waits for a chain before others get its slot.
+	chainTurn = time.Minute
 )
 
 // Run takes up every purchase that is not final, works on those that are
@@ -187,7 +189,12 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 		return false, 0
 	}
 	before := p.doc
-	s, err := act(m, withPurchase(m.bounded(running, work, row), p.ID), p)
+	ctx, done := m.bounded(running, work, row)
+	s, err := act(m, withPurchase(ctx, p.ID), p)
+	if err != nil && ctx.Err() != nil && running.Err() == nil {
+		err = &waitError{reason: policy.ReasonHeld, pause: time.Second, err: err} // its turn is over, not its wait
+	}
+	done()
 	release()
 	if err != nil && running.Err() == nil && p.lockExpired(row) {
 		p.doc = before
@@ -275,12 +282,13 @@ func (m *Market) slot(ctx context.Context) (release func(), err error) {
 
 // bounded returns the context of one step: calls to the Market outlive the stop
 // of the engine for the grace period, since a lost answer costs a recovery.
-// Moving value does not wait for that: its bytes are on disk.
-func (m *Market) bounded(running, work context.Context, row Row) context.Context {
+// Moving value does not wait for that: its bytes are on disk. It takes turns, lest
+// a chain that stands still keeps every slot.
+func (m *Market) bounded(running, work context.Context, row Row) (context.Context, context.CancelFunc) {
 	if row.State == Paying || row.State == Confirmed || row.State == Disputed || row.State == Reclaiming {
-		return running
+		return context.WithTimeout(running, chainTurn)
 	}
-	return work
+	return work, func() {}
 }
 
 // cancellable says whether the deadline counts: nothing was paid, and nobody is

@@ -158,6 +158,9 @@ func (m *Market) findExecution(ctx context.Context, p *purchase) (step, error) {
 		return handedOff(p, order.Handoff)
 	case orchestration.OrderConfirmed:
 		// Not by us: we have seen no result. What was paid is accounted for all the same.
+		if p.keepsLock() {
+			return step{}, waitFor(policy.ReasonResultMissing, errConfirmed)
+		}
 		p.doc.PaymentStatus = ""
 		return step{event: EventConfirmed, reason: policy.ReasonResultMissing}, nil
 	case orchestration.OrderDisputed:
@@ -242,6 +245,9 @@ func (m *Market) accept(ctx context.Context, p *purchase) (step, error) {
 func (m *Market) checkResult(ctx context.Context, p *purchase) (step, error) {
 	if isNull(p.doc.Result) && !p.doc.Refetched {
 		reply, err := m.sendExecute(ctx, p)
+		if _, refused := refusal(err); refused { // its authorisation is dead: nobody can be asked again
+			return step{event: EventHold, reason: policy.ReasonResultMissing, detail: err.Error()}, nil
+		}
 		if err != nil {
 			return step{}, wait(err)
 		}
@@ -262,6 +268,15 @@ func (m *Market) checkResult(ctx context.Context, p *purchase) (step, error) {
 	}
 }
 
+// errConfirmed says that the Market calls an order confirmed which we did not
+// confirm.
+var errConfirmed = errors.New("the order reads confirmed, but not by us")
+
+// keepsLock says whether an escrow contract holds the value and no operator has
+// said that it was delivered: then the Market's word releases nothing, and what is
+// locked is taken back in its time.
+func (p *purchase) keepsLock() bool { return p.doc.Terms.Lock && p.doc.Word == "" }
+
 // findConfirmation reads the order first: a confirmation may have arrived.
 func (m *Market) findConfirmation(ctx context.Context, p *purchase) (step, error) {
 	order, err := m.readOrder(ctx, p)
@@ -275,6 +290,9 @@ func (m *Market) findConfirmation(ctx context.Context, p *purchase) (step, error
 		p.doc.PaymentStatus = ""
 		if err := p.doc.Need.Accept.check(p.doc.Result); err != nil {
 			p.doc.ResultErr = clip(err.Error(), maxDetail)
+			if p.keepsLock() {
+				return m.unusable(p, policy.ReasonResultRejected)
+			}
 		} else if p.doc.Word == "" {
 			if err := p.doc.Need.Deliver.write(p.doc.Result); err != nil {
 				return step{}, waitFor(policy.ReasonDeliveryFailed, err)
@@ -326,6 +344,9 @@ func (m *Market) findDispute(ctx context.Context, p *purchase) (step, error) {
 	case orchestration.OrderDisputed:
 		return disputed(p)
 	case orchestration.OrderConfirmed:
+		if p.keepsLock() {
+			return step{}, waitFor(p.Reason, errConfirmed)
+		}
 		p.doc.PaymentStatus = ""
 		return step{event: EventConfirmed}, nil
 	default:

@@ -60,6 +60,9 @@ func (m *Market) intend(ctx context.Context, p *purchase) (step, error) {
 		return step{}, err
 	}
 	request.Record = mv
+	if deadline.IsZero() {
+		deadline = p.Deadline // nothing is signed for the first time after it
+	}
 	_, verdict, err := m.guard.Grant(ctx, request, exact.exact(deadline))
 	if err != nil {
 		return step{}, err

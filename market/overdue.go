@@ -23,7 +23,9 @@ func (m *Market) overdue(running, work context.Context, p *purchase, row Row) (p
 		return false, 0
 	}
 	before := p.doc
-	s, err := m.lookBack(withPurchase(m.bounded(running, work, row), p.ID), p, end)
+	ctx, done := m.bounded(running, work, row)
+	s, err := m.lookBack(withPurchase(ctx, p.ID), p, end)
+	done()
 	release()
 	if err != nil {
 		return m.stay(running, p, row, err)
@@ -50,7 +52,7 @@ func (m *Market) lookBack(ctx context.Context, p *purchase, end step) (step, err
 		return end, nil
 	case err != nil:
 		return step{}, wait(err)
-	case payment != nil && payment.Status != orchestration.PaymentIntentCreated:
+	case payment != nil && !p.mayPay(payment.Status):
 		return step{event: EventHold, reason: policy.ReasonHeld, detail: "the payment reads " + string(payment.Status)}, nil
 	}
 	return end, nil

@@ -62,7 +62,7 @@ func Table() []Row {
 		{State: Reclaiming, Doing: "take back what is locked", act: (*Market).reclaim,
 			Edges: map[Event]State{EventAccounted: Reclaiming, EventSettled: Settled, EventRefunded: Refunded, EventUnpaid: Failed}},
 		{State: HandedOff, Doing: "wait for a person",
-			Edges: map[Event]State{EventStillHeld: Delivered, EventStillWrong: Rejecting}},
+			Edges: map[Event]State{EventStillHeld: Delivered, EventStillWrong: Rejecting, EventExpired: Reclaiming}},
 		{State: NeedsOperator, Doing: "wait for a person",
 			Edges: map[Event]State{EventStillHeld: Delivered, EventStillWrong: Rejecting, EventReference: Paid, EventCancel: Cancelled, EventExpired: Reclaiming}},
 		{State: Disputed, Doing: "follow the payment", act: (*Market).followDispute,

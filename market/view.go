@@ -60,9 +60,10 @@ func (m *Market) View(record *ledger.Purchase) (View, error) {
 }
 
 // unaccounted says whether the value of a purchase may have moved without the
-// ledger having it yet.
+// ledger having it yet, or is on its way back.
 func unaccounted(s State, doc *document) bool {
-	return doc.Committed && !doc.Accounted && s.Kind() != Final
+	locked := s == Reclaiming && doc.ReturnRef == ""
+	return doc.Committed && (!doc.Accounted || locked) && s.Kind() != Final
 }
 
 // unknown is unaccounted for an open purchase; m.mu is held. The stored document

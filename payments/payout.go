@@ -205,6 +205,20 @@ func (e *escrow) Reclaim(ctx context.Context, g policy.Grant) (Custody, error) {
 	return e.end(ctx, g, evm.AttemptRefund)
 }
 
+// seeThrough brings a call that was signed before a crash to its end, though the
+// lock may be ended by now: its nonce would hold up the lane, and its fee counts.
+func (l *lockRecord) seeThrough(ctx context.Context, g policy.Grant) error {
+	for _, a := range l.attempts {
+		if (a.Kind != evm.AttemptRelease && a.Kind != evm.AttemptRefund) || !a.Status.Open() {
+			continue
+		}
+		if _, err := l.sender.Send(ctx, g, evm.Call{Kind: a.Kind, Escrow: l.abi}); err != nil && !errors.Is(err, evm.ErrReverted) {
+			return err
+		}
+	}
+	return nil
+}
+
 // end has the contract end the lock and returns how it ended. A call that is
 // refused or reverts means that something else ended it, which the chain then
 // shows; otherwise it is an error.
@@ -215,6 +229,9 @@ func (e *escrow) end(ctx context.Context, g policy.Grant, kind string) (Custody,
 	}
 	if l.escrow != g.Escrow() {
 		return Custody{}, &wallet.GrantError{Field: "escrow", Granted: g.Escrow().Hex(), Asked: l.escrow.Hex()}
+	}
+	if err := l.seeThrough(ctx, g); err != nil {
+		return Custody{}, err
 	}
 	c, err := l.custody(ctx)
 	if err != nil || c.State != CustodyLocked {

@@ -248,7 +248,7 @@ func (x *x402) ask(ctx context.Context, a *ledger.Attempt) (fact, evm.Authorizat
 	switch {
 	case err != nil:
 		return "", none, err
-	case !consumed && final.Time.Before(a.ValidBefore):
+	case !consumed && (final.Time.Before(a.ValidBefore) || x.now().Before(a.ValidBefore)): // one endpoint's clock alone ends nothing
 		return factUnused, none, nil
 	case !consumed:
 		return factExpired, none, nil

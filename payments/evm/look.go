@@ -181,7 +181,11 @@ func feeOf(p *pending, seen *types.Receipt) (money.Amount, error) {
 			return money.Amount{}, fmt.Errorf("fee of %s: %w", p.Hash, err)
 		}
 	}
-	fee, err := perGas.Mul(seen.GasUsed)
+	// More than was signed for cannot have been paid, whatever an endpoint says.
+	if perGas.Cmp(p.FeeCap) > 0 {
+		perGas = p.FeeCap
+	}
+	fee, err := perGas.Mul(min(seen.GasUsed, p.Gas))
 	if err != nil {
 		return money.Amount{}, fmt.Errorf("fee of %s: %w", p.Hash, err)
 	}
