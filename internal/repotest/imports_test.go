@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"cmd/agentd-sandbox":  {"sandbox/...", "money", "admin"},
 	"internal/failpoint":  {},
 	"internal/simulation": {"market", "pairing", "payments/...", "ledger", "wallet", "orchestration", "policy", "money", "sandbox/..."},
+	"internal/mutants":    {},
 	"internal/repotest":   {},
 	"examples/...":        {"orchestration", "policy", "money"},
 }
