@@ -57,7 +57,7 @@ func FuzzCheckChallenge(f *testing.F) {
 		}
 		lower := strings.ToLower(text)
 		switch {
-		case machine != fuzzMachine || !strings.EqualFold(agent, address) || role != "buyer" || !expires.After(now):
+		case machine != fuzzMachine || common.HexToAddress(agent) != w.address || role != "buyer" || !expires.After(now):
 			t.Fatalf("accepted machine %q, agent %q, role %q, expiry %s", machine, agent, role, expires)
 		case !strings.Contains(text, fuzzMachine) && !strings.Contains(lower, "184467"), !strings.Contains(lower, strings.ToLower(address)):
 			t.Fatalf("accepted a text that does not name us: %q", text)

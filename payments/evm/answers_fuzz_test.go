@@ -140,8 +140,8 @@ func mentions(result []byte, texts ...string) bool {
 
 // oneWord says whether an answer is one word of 32 bytes with a value.
 func oneWord(result []byte, value *big.Int) bool {
-	if bytes.HasPrefix(result, []byte(`{"jsonrpc"`)) {
-		return true // an envelope of its own
+	if bytes.HasPrefix(result, []byte(`{"jsonrpc"`)) || !json.Valid(result) {
+		return true // an envelope of its own, or one that it broke
 	}
 	var text string
 	if json.Unmarshal(result, &text) != nil || len(text) != 66 {
