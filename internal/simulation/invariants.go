@@ -287,10 +287,25 @@ func (m *model) judgeStates() {
 			m.note("purchase %s is lost: %v", id, err)
 		case market.State(p.State) != h.state:
 			m.note("purchase %s is %s, committed was %s", id, p.State, h.state)
-		case h.state.Kind() == market.Active:
+		case h.state.Kind() == market.Active && m.denied(id, h.order):
+			states["of these paid, and the Market says not"]++
+		case h.state.Kind() == market.Active && !m.spoken[id]:
 			m.note("purchase %s is still %s (%s)", id, h.state, h.reason)
 		}
 	}
+}
+
+// denied says that a purchase was paid to a seller who settled behind the Market's
+// back, or that its order was paid in a life that is forgotten: no answer of the
+// Market takes it further.
+func (m *model) denied(id policy.PurchaseID, order string) bool {
+	q := m.fact(id).orders[order]
+	for _, p := range m.payments {
+		if p.owner == id && q.held.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // judgeSettled holds the settled rows against the chain, where no older ledger

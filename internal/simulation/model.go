@@ -79,14 +79,16 @@ type model struct {
 	seen     map[common.Hash]bool
 	findings []string
 	restores int
-	drift    time.Duration
-	suspect  bool // the last audit found something
+	// spoken are purchases that a person's word sent on, true or not.
+	spoken  map[policy.PurchaseID]bool
+	drift   time.Duration
+	suspect bool // the last audit found something
 }
 
 func newModel(w *world) *model {
 	return &model{world: w, now: &holdings{of: map[policy.PurchaseID]holding{}}, facts: map[policy.PurchaseID]*fact{},
 		txOwner: map[common.Hash]policy.PurchaseID{}, owner: map[[32]byte]policy.PurchaseID{}, quotes: map[string]quoted{},
-		usedBy: map[common.Hash]policy.PurchaseID{}, seen: map[common.Hash]bool{}}
+		usedBy: map[common.Hash]policy.PurchaseID{}, spoken: map[policy.PurchaseID]bool{}, seen: map[common.Hash]bool{}}
 }
 
 // find notes something that must not be.
@@ -229,4 +231,11 @@ func (m *model) sent() []common.Hash {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.sentTxs
+}
+
+// sentOn notes that a person decided about a purchase.
+func (m *model) sentOn(id policy.PurchaseID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spoken[id] = true
 }

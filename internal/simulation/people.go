@@ -28,6 +28,7 @@ func (w *world) decide(r *rand.Rand) {
 		case market.AwaitingApproval, market.HandedOff, market.NeedsOperator:
 			if chance(r, 0.4) && !w.life.atWork(p.ID) {
 				what, err := w.word(r, &p)
+				w.model.sentOn(p.ID)
 				w.trace.add(string(p.ID), "a person says %s: %v", what, err)
 			}
 		}

@@ -74,7 +74,7 @@ type world struct {
 	backup  *backup
 
 	mu      sync.Mutex
-	sky     weatherNow
+	now_    weatherNow
 	healing bool
 }
 
@@ -95,7 +95,7 @@ func Run(cfg Config) (*Report, error) {
 	if cfg.Older {
 		w.climate.deaths, w.climate.older, w.climate.unrest = 200, 0.7, 0.5
 	}
-	w.sky.calm = w.climate.calm()
+	w.now_.calm = w.climate.calm()
 	w.model = newModel(w)
 	if err := w.found(); err != nil {
 		return nil, fmt.Errorf("seed %d: %w", cfg.Seed, err)
@@ -179,7 +179,7 @@ func (w *world) weather() *climate {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.healing {
-		return &w.sky.calm
+		return &w.now_.calm
 	}
 	return &w.climate
 }
@@ -188,13 +188,13 @@ func (w *world) weather() *climate {
 func (w *world) offset() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.sky.drift
+	return w.now_.drift
 }
 
 func (w *world) setOffset(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sky.drift = d
+	w.now_.drift = d
 }
 
 // now is the time by the clocks of Market and chain.
@@ -312,7 +312,7 @@ func (w *world) heal(r *rand.Rand) error {
 			break
 		}
 		if w.report.Steps.Load() > int64(w.ids)*restless {
-			w.model.find("the world does not come to rest")
+			w.report.fault("worlds without rest") // whether a purchase is stuck is judged below
 			break
 		}
 	}
