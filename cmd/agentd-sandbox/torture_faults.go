@@ -18,6 +18,9 @@ const (
 	// second after its parent, and a young chain may have some at once.
 	chainLead = 20 * time.Second
 	mineEvery = 200 * time.Millisecond
+	// stalledAfter is after how many looks without a new block, half a minute, the
+	// chain is said to stand still.
+	stalledAfter = 150
 )
 
 // tally counts what happened, by group and kind.
@@ -165,10 +168,17 @@ func pause(ctx context.Context, d time.Duration) bool {
 // may run ahead of the clock, and about one a second afterwards.
 func (c *campaign) startMining(ctx context.Context) {
 	go func() {
+		last, still := uint64(0), 0
 		for pause(ctx, mineEvery) {
 			head, err := c.evm.Head(ctx)
 			if err != nil {
 				return // the chain is closed
+			}
+			if still++; head.Number.Uint64() != last {
+				last, still = head.Number.Uint64(), 0
+			}
+			if still == stalledAfter {
+				c.asked.find("the sandbox's chain stands still at block %d, time %d: a fault of the sandbox, not of the daemon", last, head.Time)
 			}
 			if time.Until(time.Unix(int64(head.Time)+1, 0)) <= chainLead { //nolint:gosec // a block time, far below 2^63
 				if c.evm.Mine(ctx) != nil {

@@ -42,6 +42,8 @@ func (c *campaign) torture(ctx context.Context) error {
 	if err != nil {
 		c.asked.stop()
 	}
+	tired := time.AfterFunc(drainLimit, c.asked.stop) // what stands still is found by the drain
+	defer tired.Stop()
 	group.Wait()
 	return err
 }
