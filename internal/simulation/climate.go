@@ -26,6 +26,8 @@ type climate struct {
 	deaths int
 	// older is the part of deaths after which the buyer finds an older ledger.
 	older float64
+	// copies is the part of commits behind which the ledger is copied.
+	copies float64
 	// refusals is the part of commits that the disk refuses.
 	refusals float64
 	// greed is the part of authorisations that the seller settles by himself,
@@ -93,7 +95,7 @@ func newRules(r *rand.Rand) policy.Rules {
 
 // calm is the climate in which a world ends: nothing goes wrong any more.
 func (c climate) calm() climate {
-	c.marketFaults, c.chainFaults, c.lag, c.lies, c.deaths, c.older, c.refusals, c.greed = 0, 0, 0, false, 0, 0, 0, 0
+	c.copies, c.marketFaults, c.chainFaults, c.lag, c.lies, c.deaths, c.older, c.refusals, c.greed = 0, 0, 0, 0, false, 0, 0, 0, 0
 	c.drift = false
 	return c
 }

@@ -19,7 +19,7 @@ import (
 
 // lookAgo is how long before it begins to pay the buyer may have looked at the
 // payment: the longest that an answer takes.
-const lookAgo = 2 * time.Minute
+const lookAgo = 40 * time.Second
 
 // checkLimits holds what is settled and reserved against the limits, at the commit
 // that reserves or grants.

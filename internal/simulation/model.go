@@ -182,7 +182,9 @@ func (m *model) released(id policy.PurchaseID, mv *ledger.Move) {
 	h.follow(mv)
 	if h.status == policy.ReservationOpen {
 		h.status = policy.ReservationReleased
-		m.checkDead(id)
+		if !m.spoken[id] { // what a person says of a forgotten payment is his to answer for
+			m.checkDead(id)
+		}
 	}
 	m.now.of[id] = h
 }

@@ -186,7 +186,7 @@ func (m *model) ordered(x *exchange, out *recorder) {
 		f.doubled++
 	}
 	f.searches[reply.Item.SearchID]++
-	if made := f.searches[reply.Item.SearchID]; made > 1 && f.doubled == 0 {
+	if made := f.searches[reply.Item.SearchID]; made > 1 && f.doubled == 0 && m.restores == 0 {
 		m.note("purchase %s made %d orders of search %s", id, made, reply.Item.SearchID)
 	}
 }

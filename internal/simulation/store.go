@@ -49,6 +49,9 @@ func (s *store) commit(ctx context.Context, id policy.PurchaseID, what string, s
 		return err
 	}
 	l.world.trace.add(who, "committed %s", what)
+	if r := l.world.dice.roll("copy/" + who); chance(r, l.world.weather().copies) {
+		l.world.copyLedger(r)
+	}
 	return l.step(who, "committed "+what)
 }
 

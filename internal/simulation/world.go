@@ -93,7 +93,7 @@ func Run(cfg Config) (*Report, error) {
 	}
 	w.climate = newClimate(w.dice.roll("climate"))
 	if cfg.Older {
-		w.climate.deaths, w.climate.older, w.climate.unrest = 200, 0.7, 0.5
+		w.climate.deaths, w.climate.older, w.climate.copies, w.climate.unrest = 200, 0.7, 0.05, 0.5
 	}
 	w.now_.calm = w.climate.calm()
 	w.model = newModel(w)
