@@ -21,3 +21,12 @@ func (l *Ledger) HoldsNonce(ctx context.Context, chain money.ChainID, signer com
 	})
 	return held, err
 }
+
+// Accounted says whether a transaction is the reference of a settlement: of a
+// purchase, or of a transfer that an operator accepted.
+func (l *Ledger) Accounted(ctx context.Context, chain money.ChainID, ref string) (accounted bool, err error) {
+	err = l.query(ctx, "settlement by "+ref, func(q querier) error {
+		return q.row(`SELECT EXISTS (SELECT 1 FROM settlements WHERE ref = ? AND chain = ?)`, []any{ref, string(chain)}, &accounted)
+	})
+	return accounted, err
+}

@@ -134,6 +134,8 @@ func (*benchStore) OpenAttempts(context.Context, money.ChainID, common.Address) 
 	return nil, nil
 }
 
+func (*benchStore) Accounted(context.Context, money.ChainID, string) (bool, error) { return false, nil }
+
 func (*benchStore) HoldsNonce(context.Context, money.ChainID, common.Address, uint64) (bool, error) {
 	return true, nil
 }

@@ -46,13 +46,11 @@ func (f *forgotten) add(tx *types.Transaction) {
 	f.calls[callHash(*tx.To(), tx.Data())] = tx.Hash()
 }
 
-func (f *forgotten) find(to common.Address, data []byte) error {
+func (f *forgotten) find(to common.Address, data []byte) (tx common.Hash, found bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if tx, found := f.calls[callHash(to, data)]; found {
-		return fmt.Errorf("%w: %s", ErrForgotten, tx)
-	}
-	return nil
+	tx, found = f.calls[callHash(to, data)]
+	return tx, found
 }
 
 // notForgotten says whether a purchase's first signature may be made: nothing that
@@ -66,7 +64,16 @@ func (s *Sender) notForgotten(ctx context.Context, next uint64, to common.Addres
 		}
 		s.forgotten.looked = true
 	}
-	return s.forgotten.find(to, data)
+	tx, found := s.forgotten.find(to, data)
+	if !found {
+		return nil
+	}
+	// An operator may have accepted it since: then somebody answers for it.
+	accepted, err := s.ledger.Accounted(ctx, s.chain.ID(), tx.Hex())
+	if err != nil || accepted {
+		return err
+	}
+	return fmt.Errorf("%w: %s", ErrForgotten, tx)
 }
 
 func (s *Sender) lookBack(ctx context.Context, next uint64) error {

@@ -31,6 +31,8 @@ type Ledger interface {
 	NextNonce(ctx context.Context, chain money.ChainID, signer common.Address, count uint64) (next uint64, spent bool, err error)
 	// HoldsNonce says whether an attempt of the signer was ever saved under a nonce.
 	HoldsNonce(ctx context.Context, chain money.ChainID, signer common.Address, nonce uint64) (held bool, err error)
+	// Accounted says whether a transaction is the reference of a settlement.
+	Accounted(ctx context.Context, chain money.ChainID, ref string) (accounted bool, err error)
 	// AddFee records a fee that was paid, in wei, at a chain time.
 	AddFee(ctx context.Context, chain money.ChainID, wei money.Amount, at time.Time) error
 	// FeesSince returns the fees paid since a time.
