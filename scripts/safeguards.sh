@@ -60,6 +60,7 @@ one_nonce_per_purchase() {
 
 all=(save_before_broadcast look_for_the_order look_at_the_payment reserve_with_the_check one_nonce_per_purchase)
 [ $# -gt 0 ] || set -- "${all[@]}"
+go test -c -o "$scratch/whole.test" ./internal/simulation
 failed=0
 for name; do
 	flags=()
@@ -74,6 +75,10 @@ for name; do
 	elif ! grep -qE 'seed [0-9]+: \[' "$scratch/log"; then
 		printf '%-24s the simulation broke:\n' "$name"
 		tail -n 20 "$scratch/log"
+		failed=1
+	elif ! (cd internal/simulation && "$scratch/whole.test" -test.run '^TestSimulation$' -sim.seed="$(grep -m1 -oE 'seed [0-9]+: \[' "$scratch/log" | tr -dc 0-9)" \
+		-sim.purchases=30 -sim.world=30 "${flags[@]}") >/dev/null 2>&1; then
+		printf '%-24s the seed has findings with all safeguards in place too\n' "$name"
 		failed=1
 	else
 		printf '%-24s found after %d s by %s\n' "$name" $((SECONDS - began)) "$(grep -m1 -oE 'seed [0-9]+: \[.{0,150}' "$scratch/log")"
