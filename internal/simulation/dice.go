@@ -65,7 +65,7 @@ func (d *dice) stream(who string) *rand.ChaCha8 {
 		if i%8 == 0 {
 			x = mix(x)
 		}
-		key[i] = byte(x >> (i % 8 * 8))
+		key[i] = byte(x >> (i % 8 * 8)) //nolint:gosec // one byte of eight
 	}
 	return rand.NewChaCha8(key)
 }

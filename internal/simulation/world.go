@@ -74,7 +74,7 @@ type world struct {
 	backup  *backup
 
 	mu      sync.Mutex
-	now_    weatherNow
+	sky     weatherNow
 	healing bool
 }
 
@@ -95,7 +95,7 @@ func Run(cfg Config) (*Report, error) {
 	if cfg.Older {
 		w.climate.deaths, w.climate.older, w.climate.copies, w.climate.unrest = 200, 0.7, 0.05, 0.5
 	}
-	w.now_.calm = w.climate.calm()
+	w.sky.calm = w.climate.calm()
 	w.model = newModel(w)
 	if err := w.found(); err != nil {
 		return nil, fmt.Errorf("seed %d: %w", cfg.Seed, err)
@@ -179,7 +179,7 @@ func (w *world) weather() *climate {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.healing {
-		return &w.now_.calm
+		return &w.sky.calm
 	}
 	return &w.climate
 }
@@ -188,13 +188,13 @@ func (w *world) weather() *climate {
 func (w *world) offset() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.now_.drift
+	return w.sky.drift
 }
 
 func (w *world) setOffset(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.now_.drift = d
+	w.sky.drift = d
 }
 
 // now is the time by the clocks of Market and chain.
