@@ -40,7 +40,7 @@ func (s *Sender) displaced(ctx context.Context, f *flight) error {
 		return nil
 	}
 	s.forgotten.add(other)
-	if Pays(f.kind) && f.same(other) {
+	if once(f.kind) && f.same(other) {
 		return &decidedError{fmt.Errorf("%w: %s", ErrForgotten, other.Hash())}
 	}
 	if err := s.agreed(ctx, f, nil, nil); err != nil {

@@ -113,8 +113,16 @@ func (c *Chain) minedTransaction(ctx context.Context, account common.Address, no
 	return nil, &Error{Action: ActionAbsent, Method: "eth_getTransactionCount", Cause: fmt.Errorf("the transaction of %s with nonce %d is not mined yet", account, nonce)}
 }
 
-// same says whether another transaction makes the call that a flight was signed for.
+// same says whether another transaction makes the payment that a flight was signed
+// for. A cancellation of ours is no payment.
 func (f *flight) same(other *types.Transaction) bool {
-	ours := f.newest().tx
-	return other.To() != nil && ours.To() != nil && *other.To() == *ours.To() && bytes.Equal(other.Data(), ours.Data())
+	for _, p := range f.signed {
+		if p.Kind == AttemptCancel || other.To() == nil || p.tx.To() == nil {
+			continue
+		}
+		if *other.To() == *p.tx.To() && bytes.Equal(other.Data(), p.tx.Data()) {
+			return true
+		}
+	}
+	return false
 }

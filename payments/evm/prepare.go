@@ -91,7 +91,7 @@ func (s *Sender) prepare(ctx context.Context, g policy.Grant, c Call) (*flight, 
 	if err != nil {
 		return nil, err
 	}
-	if Pays(c.Kind) {
+	if once(c.Kind) {
 		if err := s.notForgotten(ctx, nonce, to, data); err != nil {
 			return nil, err
 		}
