@@ -73,12 +73,14 @@ func accountNonce(a *Attempt) (nonce int64, ok bool) {
 
 // nonceFree fails if an account nonce serves anything that the attempt does not
 // replace or cancel: of two purchases at one nonce, one would pay for the other.
+// What the purchase itself holds stays its own when a higher nonce was compacted.
 func (t *txn) nonceFree(a *Attempt, nonce int64) error {
 	var holder string
 	err := t.row(`SELECT COALESCE((SELECT purchase || ', ' || kind FROM attempts
 		WHERE chain = ?1 AND signer = ?2 AND account_nonce = ?3
 			AND (purchase <> ?4 OR (kind <> ?5 AND kind <> ?6 AND ?5 <> ?6)) LIMIT 1),
-			(SELECT 'a purchase that was compacted' FROM nonces WHERE chain = ?1 AND signer = ?2 AND highest >= ?3), '')`,
+			(SELECT 'a purchase that was compacted' FROM nonces WHERE chain = ?1 AND signer = ?2 AND highest >= ?3
+				AND NOT EXISTS (SELECT 1 FROM attempts WHERE chain = ?1 AND signer = ?2 AND account_nonce = ?3 AND purchase = ?4)), '')`,
 		[]any{string(a.Chain), a.Signer.Hex(), nonce, string(a.Purchase), a.Kind, AttemptCancel}, &holder)
 	if err == nil && holder != "" {
 		err = fmt.Errorf("%w: nonce %d belongs to %s", ErrConflict, nonce, holder)

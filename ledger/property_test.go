@@ -353,19 +353,23 @@ func (m *model) checkNonces(t *rapid.T) {
 	}
 }
 
-// checkLimit looks at the exact sum of the window at its end now and at the end
-// that each settled entry would give it.
+// checkLimit looks at the exact sum of the window at its end now, at the end that
+// each settled entry would give it, and at the time of each open reservation. What
+// is open counts from when it was reserved: settling never stamps it earlier.
 func (m *model) checkLimit(t *rapid.T, w policy.Window, now time.Time) {
 	ends := []time.Time{now}
 	for _, e := range m.entries {
-		if isSettled(e) {
+		switch {
+		case isSettled(e):
 			ends = append(ends, e.stamp)
+		case isOpen(e):
+			ends = append(ends, e.at)
 		}
 	}
 	for _, end := range ends {
 		sum := money.Value(0)
 		for _, e := range m.entries {
-			if isOpen(e) || (isSettled(e) && e.stamp.After(w.Start(end)) && !e.stamp.After(end)) {
+			if (isOpen(e) && !e.at.After(end)) || (isSettled(e) && e.stamp.After(w.Start(end)) && !e.stamp.After(end)) {
 				sum += e.value
 			}
 		}
