@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,10 +125,11 @@ func TestALaggingEndpointTakesOver(t *testing.T) {
 				}
 				g, done := waiting(t, w)
 				tt.at(w)
-				lagging := true
+				var lagging atomic.Bool
+				lagging.Store(true)
 				w.node.set(func(host, method string, params raw) (any, any, bool) {
 					switch {
-					case !lagging:
+					case !lagging.Load():
 						return nil, nil, false
 					case host == "one.test":
 						return status(503), nil, true
@@ -148,7 +150,7 @@ func TestALaggingEndpointTakesOver(t *testing.T) {
 				if all := w.attempts("p1"); len(all) != 1 || !all[0].Status.Open() {
 					t.Errorf("attempts %v", w.statuses("p1"))
 				}
-				lagging = false
+				lagging.Store(false)
 				for _, d := range []<-chan result{done, other} {
 					if r := <-d; r.err != nil {
 						t.Error(r.err)
