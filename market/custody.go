@@ -38,17 +38,10 @@ func (m *Market) custody(ctx context.Context, p *purchase) (payments.Custody, er
 	return c, nil
 }
 
-// releaseLock has the escrow contract pay the payee of a confirmed purchase. It
-// returns where the value went: released, or returned by the payee.
-func (m *Market) releaseLock(ctx context.Context, p *purchase) (payments.Custody, error) {
-	c, err := m.sendRelease(ctx, p)
-	if err == nil && c.State != payments.CustodyReleased && c.State != payments.CustodyReturned {
-		err = waitFor(policy.ReasonHeld, errors.New("the escrow does not show the release"))
-	}
-	return c, err
-}
-
-func (m *Market) sendRelease(ctx context.Context, p *purchase) (payments.Custody, error) {
+// endLock has the escrow contract end the lock, one way or the other, and returns
+// where the value is then. What was signed for that before is seen through first,
+// whatever the chain shows by now.
+func (m *Market) endLock(ctx context.Context, p *purchase, end func(payments.Custodian, policy.Grant) (payments.Custody, error)) (payments.Custody, error) {
 	custodian, err := m.custodian(p)
 	if err != nil {
 		return payments.Custody{}, err
@@ -57,10 +50,22 @@ func (m *Market) sendRelease(ctx context.Context, p *purchase) (payments.Custody
 	if err != nil {
 		return payments.Custody{}, err
 	}
-	if err := custodian.Release(ctx, grant); err != nil {
-		return payments.Custody{}, waitFor(policy.ReasonHeld, err)
+	c, err := end(custodian, grant)
+	if err == nil && c.State != payments.CustodyReleased && c.State != payments.CustodyReturned {
+		err = errors.New("the escrow does not show how the lock ended")
 	}
-	return m.custody(ctx, p)
+	if err != nil {
+		return c, waitFor(policy.ReasonHeld, err)
+	}
+	return c, nil
+}
+
+// releaseLock has the contract pay the payee of a confirmed purchase, who may have
+// given the value back instead.
+func (m *Market) releaseLock(ctx context.Context, p *purchase) (payments.Custody, error) {
+	return m.endLock(ctx, p, func(custodian payments.Custodian, g policy.Grant) (payments.Custody, error) {
+		return custodian.Release(ctx, g)
+	})
 }
 
 // takeBack enters a payment that came back: first that it was paid, then its
@@ -109,7 +114,7 @@ func (m *Market) followDispute(ctx context.Context, p *purchase) (step, error) {
 	}
 	switch {
 	case c.State == payments.CustodyReturned:
-		return m.returned(ctx, p, c, step{event: EventRefunded, reason: policy.ReasonRefunded, detail: c.Ref})
+		return m.takeBack(ctx, p, c)
 	case c.State == payments.CustodyReleased:
 		return step{event: EventSettled, reason: policy.ReasonDisputed, detail: c.Ref}, nil
 	case p.lockExpired(m.rows[p.state()]):
@@ -157,25 +162,16 @@ func (m *Market) reclaim(ctx context.Context, p *purchase) (step, error) {
 	if p.doc.ReturnRef != "" {
 		return m.tellRefund(ctx, p)
 	}
-	custodian, err := m.custodian(p)
-	if err != nil {
-		return step{}, err
-	}
-	grant, err := m.guard.Regrant(ctx, p.ID)
-	if err != nil {
-		return step{}, err
-	}
-	// Asked whatever the chain shows by now: a refund of ours may be on its way.
-	c, err := custodian.Reclaim(ctx, grant)
+	c, err := m.endLock(ctx, p, func(custodian payments.Custodian, g policy.Grant) (payments.Custody, error) {
+		return custodian.Reclaim(ctx, g)
+	})
 	switch {
 	case err != nil:
-		return step{}, waitFor(policy.ReasonHeld, err)
+		return step{}, err
 	case c.State == payments.CustodyReturned:
 		return m.returned(ctx, p, c, step{event: EventAccounted, reason: policy.ReasonLockExpired, detail: c.Ref})
-	case c.State == payments.CustodyReleased:
-		return step{event: EventSettled, reason: p.Reason, detail: c.Ref}, nil
 	default:
-		return step{}, waitFor(policy.ReasonHeld, errors.New("the escrow does not show the lock"))
+		return step{event: EventSettled, reason: p.Reason, detail: c.Ref}, nil
 	}
 }
 

@@ -41,9 +41,10 @@ type Custodian interface {
 	// Custody asks the chain where value that was paid is now. taken says of a
 	// transfer to us whether it is another purchase's refund already.
 	Custody(ctx context.Context, id policy.PurchaseID, taken func(ref string) (bool, error)) (Custody, error)
-	// Release has an escrow contract pay the payee and waits until that is final;
-	// where no contract holds the value it does nothing.
-	Release(ctx context.Context, g policy.Grant) error
+	// Release has an escrow contract pay the payee, waits until that is final, and
+	// returns where the value is then: a contract that ended the lock already is asked
+	// for nothing, and where no contract holds the value it is paid.
+	Release(ctx context.Context, g policy.Grant) (Custody, error)
 	// Reclaim takes locked value back, once the chain's time has passed the grant's
 	// RefundFrom, and waits until that is final. Where the contract ended the lock
 	// otherwise it returns that; before the time, and where nothing is locked, it is

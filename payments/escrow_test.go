@@ -174,7 +174,7 @@ func TestEscrowTransferPays(t *testing.T) {
 				if c := w.custody("p1", name); c != (payments.Custody{State: payments.CustodyPaid}) {
 					t.Errorf("custody %+v", c)
 				}
-				if err := w.custodian(name).Release(ctx, w.regrant("p1")); err != nil {
+				if _, err := w.custodian(name).Release(ctx, w.regrant("p1")); err != nil {
 					t.Errorf("release of a plain transfer: %v", err)
 				}
 				if _, err := w.custodian(name).Reclaim(ctx, w.regrant("p1")); err == nil {
@@ -218,7 +218,7 @@ func TestLockPays(t *testing.T) {
 					t.Errorf("custody %+v", c)
 				}
 				for range 2 {
-					if err := w.custodian(policy.RailOnchainEscrow).Release(ctx, g); err != nil {
+					if _, err := w.custodian(policy.RailOnchainEscrow).Release(ctx, g); err != nil {
 						t.Errorf("release: %v", err)
 					}
 				}
@@ -287,7 +287,7 @@ func TestReclaim(t *testing.T) {
 		if err != nil || balance.Int64() != 1_000_000 {
 			t.Errorf("balance %s, %v", balance, err)
 		}
-		if err := w.custodian(rail).Release(ctx, g); err != nil {
+		if _, err := w.custodian(rail).Release(ctx, g); err != nil {
 			t.Errorf("release of what is back: %v", err)
 		}
 	})
@@ -321,7 +321,7 @@ func TestRefundByThePayee(t *testing.T) {
 		if c.State != payments.CustodyReturned || !strings.Contains(c.Ref, ":") {
 			t.Errorf("custody %+v", c)
 		}
-		if err := w.custodian(policy.RailEscrow).Release(ctx, g); err != nil {
+		if _, err := w.custodian(policy.RailEscrow).Release(ctx, g); err != nil {
 			t.Errorf("release: %v", err)
 		}
 		w.wantTransfers(0)

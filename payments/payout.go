@@ -181,12 +181,12 @@ func (l *lockRecord) locked() (wallet.EscrowFields, error) {
 
 // Release implements [Custodian]. A contract that ended the lock already, either
 // way, is asked for nothing.
-func (e *escrow) Release(ctx context.Context, g policy.Grant) error {
-	_, err := e.end(ctx, g, evm.AttemptRelease)
+func (e *escrow) Release(ctx context.Context, g policy.Grant) (Custody, error) {
+	c, err := e.end(ctx, g, evm.AttemptRelease)
 	if errors.Is(err, errNoLock) {
-		return nil
+		return e.transfer.Release(ctx, g)
 	}
-	return err
+	return c, err
 }
 
 // Reclaim implements [Custodian].

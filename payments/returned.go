@@ -48,6 +48,19 @@ func (h held) custody(ctx context.Context, s sent, paid Outcome, taken func(ref 
 	return custodyOf(factBack).at(back.Ref, back.At, back.Block), nil
 }
 
+// outOfHands is what rails have in common that lock nothing.
+type outOfHands struct{}
+
+// Release implements [Custodian]: the value is out of our hands.
+func (outOfHands) Release(context.Context, policy.Grant) (Custody, error) {
+	return custodyOf(factGone), nil
+}
+
+// Reclaim implements [Custodian]: nothing is locked.
+func (outOfHands) Reclaim(_ context.Context, g policy.Grant) (Custody, error) {
+	return Custody{}, of(g.Purchase(), errNoLock)
+}
+
 var (
 	_ Custodian = (*transfer)(nil)
 	_ Custodian = (*x402)(nil)
@@ -77,14 +90,6 @@ func (t *transfer) Custody(ctx context.Context, id policy.PurchaseID, taken func
 	return Custody{}, of(id, errNotPaid)
 }
 
-// Release implements [Custodian]: the value is out of our hands.
-func (t *transfer) Release(context.Context, policy.Grant) error { return nil }
-
-// Reclaim implements [Custodian]: nothing is locked.
-func (t *transfer) Reclaim(_ context.Context, g policy.Grant) (Custody, error) {
-	return Custody{}, of(g.Purchase(), errNoLock)
-}
-
 // Custody implements [Custodian].
 func (x *x402) Custody(ctx context.Context, id policy.PurchaseID, taken func(ref string) (bool, error)) (Custody, error) {
 	paid, err := x.Check(ctx, id)
@@ -104,14 +109,6 @@ func (x *x402) Custody(ctx context.Context, id policy.PurchaseID, taken func(ref
 	}
 	c, err := x.held.custody(ctx, sent{x.set.chains[last.Chain], h.token, h.payee, h.amount}, paid, taken)
 	return c, of(id, err)
-}
-
-// Release implements [Custodian]: the value is out of our hands.
-func (x *x402) Release(context.Context, policy.Grant) error { return nil }
-
-// Reclaim implements [Custodian]: nothing is locked.
-func (x *x402) Reclaim(_ context.Context, g policy.Grant) (Custody, error) {
-	return Custody{}, of(g.Purchase(), errNoLock)
 }
 
 func of(id policy.PurchaseID, err error) error {

@@ -17,6 +17,7 @@ import (
 // transfer is the rails wallet and wdk-usdt-transfer: an ERC-20 transfer from our
 // own account.
 type transfer struct {
+	outOfHands
 	name string
 	set  *Set
 	held held

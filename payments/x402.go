@@ -23,6 +23,7 @@ const attemptAuthorization = "authorization"
 // x402 is the rail of the same name: an EIP-3009 authorisation that the seller
 // settles, signed offline.
 type x402 struct {
+	outOfHands
 	set              *Set
 	wallet           *wallet.Wallet
 	ledger           evm.Ledger
