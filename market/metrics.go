@@ -35,7 +35,7 @@ func (x *metrics) rail(name string) string {
 	}
 	switch orchestration.RailType(name) {
 	case orchestration.RailOffchainRecord, orchestration.RailExternal, orchestration.RailVaultStripe, orchestration.RailMPP,
-		orchestration.RailXVV42, orchestration.RailEscrow, orchestration.RailOnchainEscrow:
+		orchestration.RailXVV42:
 		return name
 	}
 	return otherLabel
