@@ -180,31 +180,6 @@ func (l *Ledger) OpenAttempts(ctx context.Context, chain money.ChainID, signer c
 	return all, err
 }
 
-// NextNonce returns the first account nonce from count on that no saved attempt of
-// the signer holds. spent says that count cannot be the number of transactions
-// that the chain has of the signer: one at or above it is decided already.
-func (l *Ledger) NextNonce(ctx context.Context, chain money.ChainID, signer common.Address, count uint64) (next uint64, spent bool, err error) {
-	next = count
-	err = l.read(ctx, "next nonce", func(q querier) error {
-		args := []any{string(chain), signer.Hex(), int64(count)} //nolint:gosec // SaveAttempt bounds nonces, and a larger count holds none
-		err := q.row(`SELECT EXISTS (SELECT 1 FROM attempts WHERE chain = ?1 AND signer = ?2 AND account_nonce >= ?3 AND status IN ('final', 'failed', 'dead'))
-			OR EXISTS (SELECT 1 FROM nonces WHERE chain = ?1 AND signer = ?2 AND highest >= ?3)`, args, &spent)
-		if err != nil || spent {
-			return err
-		}
-		held, err := collect(q, func(scan func(...any) error) (n int64, err error) { return n, scan(&n) },
-			`SELECT DISTINCT account_nonce FROM attempts WHERE chain = ?1 AND signer = ?2 AND account_nonce >= ?3 ORDER BY account_nonce`, args...)
-		for _, n := range held {
-			if uint64(n) != next { //nolint:gosec // an account nonce is not negative
-				break
-			}
-			next++
-		}
-		return err
-	})
-	return next, spent, err
-}
-
 // AddFee adds a transaction fee, in base units of the chain's own coin, to the
 // minute in which it was paid.
 func (l *Ledger) AddFee(ctx context.Context, chain money.ChainID, wei money.Amount, at time.Time) error {
