@@ -29,6 +29,9 @@ func TestAcceptance(t *testing.T) {
 		{"not JSON", Acceptance{Schema: json.RawMessage(schema)}, `{"price":`, "not JSON"},
 		{"at the size limit", Acceptance{MaxBytes: 4}, `"ab"`, ""},
 		{"one past the size limit", Acceptance{MaxBytes: 4}, `"abc"`, "more than 4"},
+		{"a number beyond all use", Acceptance{Schema: json.RawMessage(`{"items":{"multipleOf":1}}`)}, `[1,1e1000001]`, "exponent"},
+		{"a large number", Acceptance{Schema: json.RawMessage(`{"type":"number"}`)}, `1e308`, ""},
+		{"a schema with a number beyond all use", Acceptance{Schema: json.RawMessage(`{"multipleOf":1e-1000001}`)}, `1`, "exponent"},
 		{"a schema cannot fetch", Acceptance{Schema: json.RawMessage(`{"$ref":"https://example.invalid/x.json"}`)}, `1`, "not followed"},
 	}
 	for _, tt := range tests {
