@@ -184,18 +184,8 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 		}
 		return false, personPoll
 	}
-	release, err := m.slot(running)
-	if err != nil {
-		return false, 0
-	}
 	before := p.doc
-	ctx, done := m.bounded(running, work, row)
-	s, err := act(m, withPurchase(ctx, p.ID), p)
-	if err != nil && ctx.Err() != nil && running.Err() == nil {
-		err = &waitError{reason: policy.ReasonHeld, pause: time.Second, err: err} // its turn is over, not its wait
-	}
-	done()
-	release()
+	s, err := m.do(running, work, p, row, act)
 	if err != nil && running.Err() == nil && p.lockExpired(row) {
 		p.doc = before
 		s, err = step{event: EventExpired, reason: policy.ReasonLockExpired, detail: err.Error()}, nil
@@ -203,8 +193,30 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 	if err != nil {
 		return m.stay(running, p, row, err)
 	}
+	return m.takeOrForget(work, p, row, s, before)
+}
+
+// do runs an action in a slot of its own, for no longer than its turn.
+func (m *Market) do(running, work context.Context, p *purchase, row Row, act action) (step, error) {
+	release, err := m.slot(running)
+	if err != nil {
+		return step{}, err
+	}
+	defer release()
+	ctx, done := m.bounded(running, work, row)
+	defer done()
+	s, err := act(m, withPurchase(ctx, p.ID), p)
+	if err != nil && ctx.Err() != nil && running.Err() == nil {
+		err = &waitError{reason: policy.ReasonHeld, pause: time.Second, err: err} // its turn is over, not its wait
+	}
+	return s, err
+}
+
+// takeOrForget makes a step, or takes the document back to what it was before:
+// what is not stored did not happen.
+func (m *Market) takeOrForget(work context.Context, p *purchase, row Row, s step, before document) (progress bool, pause time.Duration) {
 	if !m.take(work, p, row, s) {
-		p.doc = before // what is not stored did not happen
+		p.doc = before
 		return false, 0
 	}
 	return true, 0

@@ -18,44 +18,24 @@ func (m *Market) overdue(running, work context.Context, p *purchase, row Row) (p
 	if !p.loaded || p.doc.Terms.free() || (p.OrderID == "" && p.doc.OrderSent.IsZero()) {
 		return m.take(work, p, row, end), 0
 	}
-	release, err := m.slot(running)
-	if err != nil {
-		return false, 0
-	}
 	before := p.doc
-	ctx, done := m.bounded(running, work, row)
-	s, err := m.lookBack(withPurchase(ctx, p.ID), p, end)
-	done()
-	release()
+	s, err := m.do(running, work, p, row, (*Market).lookBack)
 	if err != nil {
 		return m.stay(running, p, row, err)
 	}
 	if _, leads := row.Edges[s.event]; !leads || s.event == EventOrderAgain {
-		s = end // there is no order, or it is not what was quoted
+		s = end // there is no order, or it is not what was quoted, or nobody paid
 	}
-	if !m.take(work, p, row, s) {
-		p.doc = before
-		return false, 0
-	}
-	return true, 0
+	return m.takeOrForget(work, p, row, s, before)
 }
 
-// lookBack says how a purchase goes on that is out of time: it ends, unless the
-// Market shows that its order was paid.
-func (m *Market) lookBack(ctx context.Context, p *purchase, end step) (step, error) {
+// lookBack asks the Market whether the order of a purchase that is out of time was
+// paid; an empty step says that it was not.
+func (m *Market) lookBack(ctx context.Context, p *purchase) (step, error) {
 	if p.OrderID == "" {
 		return m.findOrder(ctx, p)
 	}
-	payment, err := m.api.GetPayment(ctx, p.OrderID)
-	switch {
-	case orchestration.Classify(err) == orchestration.ActionFixConfiguration: // no platform key: our own records decide
-		return end, nil
-	case err != nil:
-		return step{}, wait(err)
-	case payment != nil && !p.mayPay(payment.Status):
-		return step{event: EventHold, reason: policy.ReasonHeld, detail: "the payment reads " + string(payment.Status)}, nil
-	}
-	return end, nil
+	return m.paidElsewhere(ctx, p)
 }
 
 // paidBefore holds a purchase whose order the Market took further than an unpaid

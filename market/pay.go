@@ -25,6 +25,16 @@ func (m *Market) beforePaying(ctx context.Context, p *purchase) (step, error) {
 	if s, err := m.checkFunds(ctx, p.doc.Terms); err != nil || s.event != "" {
 		return s, err
 	}
+	if s, err := m.paidElsewhere(ctx, p); err != nil || s.event != "" {
+		return s, err
+	}
+	p.doc.Committed = true
+	return step{event: EventPay}, nil
+}
+
+// paidElsewhere holds a purchase whose payment has value although this one never
+// paid (GET …/payment); an empty step says that it has none.
+func (m *Market) paidElsewhere(ctx context.Context, p *purchase) (step, error) {
 	payment, err := m.api.GetPayment(ctx, p.OrderID)
 	switch {
 	case orchestration.Classify(err) == orchestration.ActionFixConfiguration: // no platform key: our own records decide
@@ -33,8 +43,7 @@ func (m *Market) beforePaying(ctx context.Context, p *purchase) (step, error) {
 	case payment != nil && !p.mayPay(payment.Status):
 		return step{event: EventHold, reason: policy.ReasonHeld, detail: "the payment reads " + string(payment.Status)}, nil
 	}
-	p.doc.Committed = true
-	return step{event: EventPay}, nil
+	return step{}, nil
 }
 
 // mayPay says whether a payment of this status waits for value. One that is held

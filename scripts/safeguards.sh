@@ -38,8 +38,8 @@ look_for_the_order() {
 }
 look_at_the_payment() {
 	file=market/pay.go
-	old='	case payment != nil && !p.mayPay(payment.Status):'
-	new='	case payment != nil && !p.mayPay(payment.Status) && false:'
+	old='	if s, err := m.paidElsewhere(ctx, p); err != nil || s.event != "" {'
+	new='	if s, err := m.paidElsewhere(ctx, p); err != nil || s.event != "" && false {'
 	flags=(-sim.older)
 }
 reserve_with_the_check() {
