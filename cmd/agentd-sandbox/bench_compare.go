@@ -64,7 +64,7 @@ func (c *compareCommand) Run(ctx context.Context, std streams) (err error) {
 		}
 		err = os.RemoveAll(r.dir)
 	}()
-	bin, err := buildRelease(ctx, c.Agentd, r.dir, "agentd", "")
+	bin, err := buildRelease(ctx, c.Agentd, r.dir, "agentd")
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,10 +122,10 @@ func (c *campaign) run(ctx context.Context) (err error) {
 // prepare builds what runs, starts the Market, and has the daemon enrol and
 // pair once while nothing goes wrong.
 func (c *campaign) prepare(ctx context.Context) (err error) {
-	if c.release, err = buildRelease(ctx, c.Agentd, c.dir, "agentd", ""); err != nil {
+	if c.release, err = buildRelease(ctx, c.Agentd, c.dir, "agentd"); err != nil {
 		return err
 	}
-	if c.tagged, err = buildRelease(ctx, c.AgentdFailpoint, c.dir, "agentd-failpoint", ",failpoint"); err != nil {
+	if c.tagged, err = buildRelease(ctx, c.AgentdFailpoint, c.dir, "agentd-failpoint", "failpoint"); err != nil {
 		return err
 	}
 	journal, err := os.OpenFile(filepath.Join(c.dir, "journal.jsonl"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -170,16 +171,27 @@ func (c *campaign) random(actor uint64) *mathrand.Rand {
 	return mathrand.New(mathrand.NewPCG(c.Seed, actor)) //nolint:gosec // it must be repeatable, nothing is secret
 }
 
-// buildRelease returns the given binary, or builds one with the flags of a release.
-func buildRelease(ctx context.Context, given, dir, name, tags string) (string, error) {
+// buildRelease returns the given binary, or builds one as it is released, with
+// further build tags.
+func buildRelease(ctx context.Context, given, dir, name string, tags ...string) (string, error) {
 	if given != "" {
 		return filepath.Abs(given)
 	}
-	bin := filepath.Join(dir, name)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2"+tags, "-ldflags", "-s -w", "-o", bin, daemonPackage) //nolint:gosec // the folder is our own
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s (run this in the project, or name the binaries): %w\n%s", daemonPackage, err, out)
+	bin, err := filepath.Abs(filepath.Join(dir, name))
+	if err != nil {
+		return "", err
+	}
+	project, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err == nil {
+		script := filepath.Join(strings.TrimSpace(string(project)), "scripts", "build.sh")
+		var out []byte
+		out, err = exec.CommandContext(ctx, script, append([]string{bin}, tags...)...).CombinedOutput() //nolint:gosec // the project's own script
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("build %s (run this in the project, or name the binaries): %w", daemonPackage, err)
 	}
 	return bin, nil
 }
