@@ -12,10 +12,10 @@ import (
 // ChainID names a chain in CAIP-2 form, such as "eip155:3338".
 type ChainID string
 
-// EVM returns the EIP-155 chain id; ok is false for a chain of another kind.
+// EVM returns the EIP-155 chain id, above 0; ok is false for a chain of another kind.
 func (c ChainID) EVM() (id uint64, ok bool) {
 	text, found := strings.CutPrefix(string(c), "eip155:")
-	if !found || text == "" || !allDigits(text) || (len(text) > 1 && text[0] == '0') {
+	if !found || text == "" || !allDigits(text) || text[0] == '0' {
 		return 0, false
 	}
 	id, err := strconv.ParseUint(text, 10, 64)

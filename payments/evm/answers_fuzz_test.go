@@ -167,6 +167,16 @@ func FuzzStored(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte{2, 0xc0})
+	for _, none := range []types.TxData{ // of no chain, which go-ethereum's signers do not survive
+		&types.LegacyTx{To: &fuzzToken, V: big.NewInt(27), R: big.NewInt(1), S: big.NewInt(1)},
+		&types.DynamicFeeTx{ChainID: new(big.Int), To: &fuzzToken, V: big.NewInt(1), R: big.NewInt(1), S: big.NewInt(1)},
+	} {
+		raw, err := types.NewTx(none).MarshalBinary()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		token, to, amount, err := TransferOf(raw)
 		if err == nil && !bytes.Contains(raw, wallet.TransferCall(to, amount)) {

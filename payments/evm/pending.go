@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/big"
 	"strconv"
 
 	"github.com/ethereum/go-ethereum/common"
@@ -28,12 +29,16 @@ func decode(a ledger.Attempt) (*pending, error) {
 	if err := tx.UnmarshalBinary(a.Raw); err != nil {
 		return nil, fmt.Errorf("stored transaction: %w", err)
 	}
-	from, err := types.Sender(types.LatestSignerForChainID(tx.ChainId()), tx)
+	id, ok := a.Chain.EVM()
+	if !ok {
+		return nil, fmt.Errorf("stored transaction: %s has no transactions of ours", a.Chain)
+	}
+	// The chain's signer is asked and not the transaction's, which may name any chain, and chain 0 makes go-ethereum panic.
+	from, err := types.Sender(types.LatestSignerForChainID(new(big.Int).SetUint64(id)), tx)
 	if err != nil {
 		return nil, fmt.Errorf("stored transaction: %w", err)
 	}
-	id, _ := a.Chain.EVM()
-	if tx.Hash().Hex() != a.Hash || strconv.FormatUint(tx.Nonce(), 10) != a.Nonce || from != a.Signer || !tx.ChainId().IsUint64() || tx.ChainId().Uint64() != id {
+	if tx.Hash().Hex() != a.Hash || strconv.FormatUint(tx.Nonce(), 10) != a.Nonce || from != a.Signer {
 		return nil, errors.New("stored transaction differs from its record")
 	}
 	if tx.To() == nil || tx.Value().Sign() != 0 || tx.Type() != types.DynamicFeeTxType {
