@@ -57,6 +57,27 @@ func hidden(token bool) func(op string, reply map[string]any) {
 	}
 }
 
+// A restart does not change how a purchase ends whose order the Market made and
+// does not know: it is refused at once, and does not wait for its deadline.
+func TestUnknownOrderAfterRestart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		front := newLiar(r, "wallet", &logSink{})
+		front.tell(hostile{edit: on("order-create", member("id", "../../machines"))})
+		r.front = front.ServeHTTP
+		ordered := once(market.Ordered)
+		r.crash = func(after bool, state string) bool { return after && ordered(state) }
+		r.start()
+		id, err := r.market.Buy(t.Context(), market.Order{Need: "wallet"})
+		r.must(err)
+		<-r.life.over
+		r.stop()
+		r.crash = nil
+		r.start()
+		r.wants(r.final(id), market.Rejected, policy.ReasonMarketRefused)
+		r.sound()
+	})
+}
+
 // A confirmation whose answer is lost releases the payment as one that is answered.
 func TestLostConfirmationStillReleases(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {

@@ -82,6 +82,9 @@ func (m *Market) notIntended(ctx context.Context, p *purchase, cause error) (ste
 		return s, err
 	}
 	order, err := m.readOrder(ctx, p)
+	if codeOf(err) == orchestration.CodeNotFound {
+		return s, nil // an order that the Market does not know was paid by nobody
+	}
 	if err != nil {
 		return step{}, err
 	}
