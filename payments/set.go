@@ -72,7 +72,7 @@ func NewSet(cfg SetConfig) (*Set, error) {
 		s.rails[name] = &escrow{transfer: transfer{name: name, set: s, held: account}, escrows: listed, now: cfg.Now}
 	}
 	s.rails[policy.RailX402] = &x402{
-		set: s, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, maxAuthorization: cfg.MaxAuthorization, held: account,
+		set: s, wallet: cfg.Wallet, ledger: cfg.Ledger, now: cfg.Now, began: cfg.Now(), maxAuthorization: cfg.MaxAuthorization, held: account,
 	}
 	return s, nil
 }

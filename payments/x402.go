@@ -28,6 +28,7 @@ type x402 struct {
 	wallet           *wallet.Wallet
 	ledger           evm.Ledger
 	now              func() time.Time
+	began            time.Time // of this process
 	maxAuthorization func() time.Duration
 	held             held
 	// signing is held from the look at what is stored until something is.
@@ -154,17 +155,11 @@ func equals(e Entry, g policy.Grant, token evm.Token) policy.Reason {
 // the grant's deadline. Time starts at the later of the wall clock and the newest
 // block seen, whose clock will judge.
 func (x *x402) validBefore(g policy.Grant, asked time.Duration) (time.Time, error) {
-	longest := policy.DefaultMaxAuthorization
-	if x.maxAuthorization != nil {
-		if d := x.maxAuthorization(); d > 0 {
-			longest = d
-		}
-	}
 	now := x.now()
 	if seen := x.set.chains[g.Chain()].LastSeen(); seen.After(now) {
 		now = seen
 	}
-	end := now.Add(min(asked, longest))
+	end := now.Add(min(asked, x.longest()))
 	if deadline := g.Deadline(); deadline.Before(end) {
 		end = deadline
 	}
@@ -173,6 +168,16 @@ func (x *x402) validBefore(g policy.Grant, asked time.Duration) (time.Time, erro
 		return time.Time{}, refuse(policy.ReasonDeadlinePassed, "the authorisation would end at %s", end.Format(time.RFC3339))
 	}
 	return end, nil
+}
+
+// longest is how long an authorisation may be good for.
+func (x *x402) longest() time.Duration {
+	if x.maxAuthorization != nil {
+		if d := x.maxAuthorization(); d > 0 {
+			return d
+		}
+	}
+	return policy.DefaultMaxAuthorization
 }
 
 func (x *x402) evidence(a ledger.Attempt) (Evidence, error) {

@@ -11,7 +11,9 @@ import (
 
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
-	"github.com/ethereum/go-ethereum/crypto"
+
+	"github.com/agentd-project/agentd/policy"
+	"github.com/agentd-project/agentd/wallet"
 )
 
 // ErrForgotten says that our key made the same call before, in a transaction that
@@ -25,13 +27,11 @@ const lookBehind = 64
 // forgotten are the calls that pay in transactions of our key of which the ledger
 // knows nothing. While one process runs, no new ones come but those of others.
 type forgotten struct {
-	mu     sync.Mutex
-	looked bool
-	calls  map[common.Hash]common.Hash // of transactions, by what they call
-}
-
-func callHash(to common.Address, data []byte) common.Hash {
-	return crypto.Keccak256Hash(to[:], data)
+	mu    sync.Mutex
+	calls []*types.Transaction
+	// next is the nonce below which the account's transactions were looked at, 0
+	// before the first look; the lane guards it.
+	next uint64
 }
 
 func (f *forgotten) add(tx *types.Transaction) {
@@ -40,44 +40,81 @@ func (f *forgotten) add(tx *types.Transaction) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.calls == nil {
-		f.calls = map[common.Hash]common.Hash{}
-	}
-	f.calls[callHash(*tx.To(), tx.Data())] = tx.Hash()
+	f.calls = append(f.calls, tx)
 }
 
-func (f *forgotten) find(to common.Address, data []byte) (tx common.Hash, found bool) {
+// find returns the transactions that call a contract with the given data, or with
+// any if data is nil.
+func (f *forgotten) find(to common.Address, data []byte) (found []common.Hash) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	tx, found = f.calls[callHash(to, data)]
-	return tx, found
+	for _, tx := range f.calls {
+		if *tx.To() == to && (data == nil || bytes.Equal(tx.Data(), data)) {
+			found = append(found, tx.Hash())
+		}
+	}
+	return found
+}
+
+// Forgotten says whether our key made a payment under the terms in a transaction
+// that the ledger does not know; the error wraps [ErrForgotten] if it did. Where
+// the terms are not complete yet, any call of the token, or of the contract that
+// locks, counts.
+func (s *Sender) Forgotten(ctx context.Context, t policy.Terms) error {
+	if err := s.lane.acquire(ctx); err != nil {
+		return err
+	}
+	defer s.lane.release()
+	next, err := s.nextNonce(ctx)
+	if err != nil {
+		return err
+	}
+	to, data := t.Token, []byte(nil)
+	switch {
+	case t.Lock:
+		to = t.Escrow // the lock's call has what only the grant says
+	case t.Receiver() != common.Address{} && !t.Amount.IsZero():
+		data = wallet.TransferCall(t.Receiver(), t.Amount)
+	}
+	return s.notForgotten(ctx, next, to, data)
 }
 
 // notForgotten says whether a purchase's first signature may be made: nothing that
 // our key sent and the ledger forgot makes the same call. The account's last
-// transactions are looked at once, before the first signature of a process; the
-// lane is held. What is not mined yet cannot be looked at, so it is waited for.
+// transactions are looked at before the first signature of a process, and those
+// that came since; the lane is held. What is not mined yet cannot be looked at, so
+// it is waited for.
 func (s *Sender) notForgotten(ctx context.Context, next uint64, to common.Address, data []byte) error {
-	if !s.forgotten.looked {
-		if err := s.lookBack(ctx, next); err != nil {
+	if s.forgotten.next == 0 { // a count that is too low would hide the newest: ask twice
+		mined, err := s.chain.nonceAt(ctx, s.wallet.Address(), nil)
+		if err != nil {
 			return err
 		}
-		s.forgotten.looked = true
+		next = max(next, mined)
 	}
-	tx, found := s.forgotten.find(to, data)
-	if !found {
-		return nil
+	if next > s.forgotten.next {
+		if err := s.lookBack(ctx, s.forgotten.next, next); err != nil {
+			return err
+		}
+		s.forgotten.next = next
 	}
-	// An operator may have accepted it since: then somebody answers for it.
-	accepted, err := s.ledger.Accounted(ctx, s.chain.ID(), tx.Hex())
-	if err != nil || accepted {
-		return err
+	for _, tx := range s.forgotten.find(to, data) {
+		// An operator may have accepted it since: then somebody answers for it.
+		accepted, err := s.ledger.Accounted(ctx, s.chain.ID(), tx.Hex())
+		if err != nil {
+			return err
+		}
+		if !accepted {
+			return fmt.Errorf("%w: %s", ErrForgotten, tx)
+		}
 	}
-	return fmt.Errorf("%w: %s", ErrForgotten, tx)
+	return nil
 }
 
-func (s *Sender) lookBack(ctx context.Context, next uint64) error {
-	for n := next; n > 0 && next-n < lookBehind; n-- {
+// lookBack looks at the account's transactions with nonces from first to below next,
+// the last ones only.
+func (s *Sender) lookBack(ctx context.Context, first, next uint64) error {
+	for n := next; n > first && next-n < lookBehind; n-- {
 		held, err := s.ledger.HoldsNonce(ctx, s.chain.ID(), s.wallet.Address(), n-1)
 		if err != nil {
 			return fmt.Errorf("read nonces: %w", err)

@@ -14,10 +14,10 @@ const maxNonce = 1 << 40
 // nothing of ours is stored. Where the count is below what is decided already, the
 // endpoint lags or the chain was replaced, and nothing is signed.
 //
-// A count that is too high leaves a gap, which holds up the lane; the next payment
-// fills it, since the endpoints count up to it. A count that is too low for
-// transactions that others sent with our key costs a signature: it is proven
-// dead, and another is made.
+// A count that is too high leaves no gap, which would hold up the lane:
+// notForgotten waits for what would be in it. A count that is too low for
+// transactions that others sent with our key costs a signature: it is proven dead,
+// and another is made.
 func (s *Sender) nextNonce(ctx context.Context) (uint64, error) {
 	count, err := s.chain.pendingNonce(ctx, s.wallet.Address())
 	if err != nil {
