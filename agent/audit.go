@@ -85,9 +85,14 @@ type pending struct {
 	chain        money.ChainID
 	token, payee common.Address
 	amount       money.Amount
+	// tx is the transaction that was signed for it, zero for an authorisation,
+	// which another sends.
+	tx common.Hash
 }
 
-// pendingTransfers lists what the open purchases may have moved.
+// pendingTransfers lists what the open purchases may have moved: what was signed
+// for them, since an attempt is stored before it leaves. A purchase for which
+// nothing was signed explains no transfer.
 func (a *Agent) pendingTransfers(ctx context.Context) (map[pending]int, error) {
 	open, err := a.ledger.OpenPurchases(ctx)
 	if err != nil {
@@ -102,7 +107,22 @@ func (a *Agent) pendingTransfers(ctx context.Context) (map[pending]int, error) {
 		case err != nil || r.Terms == nil || r.Status != policy.ReservationOpen:
 			continue // nothing is granted, so nothing can have moved
 		}
-		out[pending{r.Terms.Chain, r.Terms.Token, r.Terms.Receiver(), r.Terms.Amount}]++
+		attempts, err := a.ledger.Attempts(ctx, p.ID)
+		if err != nil {
+			return nil, fmt.Errorf("read the attempts of %s: %w", p.ID, err)
+		}
+		one := pending{r.Terms.Chain, r.Terms.Token, r.Terms.Receiver(), r.Terms.Amount, common.Hash{}}
+		authorized := 0 // or one, however often it was renewed: the nonce is the same
+		for _, attempt := range attempts {
+			if !attempt.ValidBefore.IsZero() {
+				authorized = 1
+				continue
+			}
+			one.tx = common.HexToHash(attempt.Hash)
+			out[one] = 1
+		}
+		one.tx = common.Hash{}
+		out[one] += authorized
 	}
 	return out, nil
 }
@@ -221,15 +241,18 @@ func (m *matching) find(format string, args ...any) {
 func (m *matching) match(moved []evm.Transfer) (total money.Amount) {
 	for _, t := range moved {
 		key := transferKey{m.chain, m.token.Address, t.To, t.Tx, t.Amount}
-		open := pending{m.chain, m.token.Address, t.To, t.Amount}
+		signed := pending{m.chain, m.token.Address, t.To, t.Amount, t.Tx}
+		authorized := pending{m.chain, m.token.Address, t.To, t.Amount, common.Hash{}}
 		switch {
 		case len(m.after[key]) > 0:
 			m.after[key] = m.after[key][1:]
 			if n := len(m.before[key]); n > 0 {
 				m.before[key] = m.before[key][1:]
 			}
-		case m.under[open] > 0:
-			m.under[open]--
+		case m.under[signed] > 0:
+			m.under[signed]--
+		case m.under[authorized] > 0:
+			m.under[authorized]--
 		default:
 			one := foreign{chain: m.chain, token: m.token, Transfer: t}
 			m.unknown = append(m.unknown, one)

@@ -220,6 +220,16 @@ func (g *gatedRails) Rail(name string) (payments.Rail, bool) {
 // Human says whether a person pays on the rail.
 func (g *gatedRails) Human(name string) bool { return g.set.Human(name) }
 
+// Forgotten asks a chain that was verified.
+func (g *gatedRails) Forgotten(ctx context.Context, id policy.PurchaseID, t policy.Terms) error {
+	if w := g.chains[t.Chain]; w != nil {
+		if err := w.verify(ctx); err != nil {
+			return err
+		}
+	}
+	return g.set.Forgotten(ctx, id, t)
+}
+
 type gatedRail struct {
 	payments.Rail
 	chains map[money.ChainID]*chainWatch
