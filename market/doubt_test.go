@@ -5,6 +5,7 @@ package market_test
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -74,6 +75,44 @@ func TestUnknownOrderAfterRestart(t *testing.T) {
 		r.crash = nil
 		r.start()
 		r.wants(r.final(id), market.Rejected, policy.ReasonMarketRefused)
+		r.sound()
+	})
+}
+
+// A deadline that has passed hurries nothing on: while the Market cannot say whether
+// the order was paid, it is asked no more often than about anything else.
+func TestOverdueDoesNotHammer(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ordered := once(market.Ordered)
+		r.crash = func(after bool, state string) bool { return after && ordered(state) }
+		r.start()
+		id, err := r.market.Buy(t.Context(), market.Order{Need: "wallet"})
+		r.must(err)
+		<-r.life.over
+		p, err := r.ledger.Get(t.Context(), id)
+		r.must(err)
+		r.stop()
+		r.crash = nil
+		asked := 0
+		front := newLiar(r, "wallet", &logSink{})
+		front.marks = append(front.marks, p.OrderID)
+		front.tell(hostile{serve: func(op string, w http.ResponseWriter, _ *http.Request, honest func() *recorded) {
+			if op != "payment-get" {
+				send(w, honest())
+				return
+			}
+			asked++
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}})
+		r.front = front.ServeHTTP
+		<-time.After(time.Until(p.Deadline))
+		r.start()
+		<-time.After(time.Hour)
+		if asked < 10 || asked > 1000 {
+			t.Errorf("payments asked for in an hour: got %d, want 10 to 1000", asked)
+		}
+		front.tell(hostile{})
+		r.wants(r.final(id), market.Cancelled, policy.ReasonDeadlinePassed)
 		r.sound()
 	})
 }

@@ -46,12 +46,17 @@ func (m *Market) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("read open purchases: %w", err)
 	}
+	m.mu.Lock()
+	ours := m.planned
+	m.planned = nil
+	m.mu.Unlock()
 	for _, record := range open {
 		p, err := load(record)
 		if err != nil {
 			m.log.Error("stored purchase cannot be read", zap.String("purchase", string(record.ID)), zap.Error(err))
 			continue
 		}
+		p.loaded = !ours[p.ID]
 		m.start(p)
 	}
 	m.log.Info("purchases resumed", zap.Int("open", len(open)))
@@ -127,7 +132,7 @@ type look struct {
 	// pause is how long to wait at the least before the next look; zero leaves
 	// that to the back-off.
 	pause time.Duration
-	// left is the time to the deadline; zero where none counts.
+	// left is the time to the deadline; zero where none counts or it has passed.
 	left time.Duration
 	over bool
 }
@@ -151,10 +156,14 @@ func (m *Market) sleep(ctx context.Context, p *purchase, l look) {
 func (m *Market) once(running, work context.Context, p *purchase) (l look) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	late := !time.Now().Before(p.Deadline) // once it has passed, it hurries nothing on
 	if p.state().Kind() != Final {
 		l.progress, l.pause = m.act(running, work, p)
 	}
-	l.left, l.over = m.untilDeadline(p), p.state().Kind() == Final
+	if !late {
+		l.left = m.untilDeadline(p)
+	}
+	l.over = p.state().Kind() == Final
 	return l
 }
 
@@ -168,7 +177,11 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 	}
 	if m.cancellable(p, row) {
 		if !time.Now().Before(p.Deadline) {
-			return m.overdue(running, work, p, row)
+			s, err := m.unlessPaid(running, work, p, row, step{event: EventDeadline, reason: policy.ReasonDeadlinePassed})
+			if err != nil {
+				return m.stay(running, p, row, err)
+			}
+			return m.take(work, p, row, s), 0
 		}
 		if paused, err := m.ledger.Paused(running); err != nil || paused {
 			return m.stay(running, p, row, waitFor(policy.ReasonPaused, err))
@@ -190,10 +203,19 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 		p.doc = before
 		s, err = step{event: EventExpired, reason: policy.ReasonLockExpired, detail: err.Error()}, nil
 	}
+	if err == nil {
+		if s, err = m.unlessPaid(running, work, p, row, s); err != nil {
+			p.doc = before
+		}
+	}
 	if err != nil {
 		return m.stay(running, p, row, err)
 	}
-	return m.takeOrForget(work, p, row, s, before)
+	if !m.take(work, p, row, s) {
+		p.doc = before // what is not stored did not happen
+		return false, 0
+	}
+	return true, 0
 }
 
 // do runs an action in a slot of its own, for no longer than its turn.
@@ -210,16 +232,6 @@ func (m *Market) do(running, work context.Context, p *purchase, row Row, act act
 		err = &waitError{reason: policy.ReasonHeld, pause: time.Second, err: err} // its turn is over, not its wait
 	}
 	return s, err
-}
-
-// takeOrForget makes a step, or takes the document back to what it was before:
-// what is not stored did not happen.
-func (m *Market) takeOrForget(work context.Context, p *purchase, row Row, s step, before document) (progress bool, pause time.Duration) {
-	if !m.take(work, p, row, s) {
-		p.doc = before
-		return false, 0
-	}
-	return true, 0
 }
 
 // stay leaves the purchase where it is and says for how long. An answer that
@@ -274,11 +286,19 @@ func (m *Market) take(ctx context.Context, p *purchase, row Row, s step) (progre
 // sends it back to where nothing is reserved, gives the reservation back in the
 // same commit. Moves that settle carry their own commit.
 func (m *Market) commit(ctx context.Context, mv *ledger.Move) error {
-	switch Event(mv.Event) {
-	case EventDeadline, EventCancel, EventDenied, EventRefused, EventUnpaid, EventRequote:
+	if givesBack(Event(mv.Event)) {
 		return m.ledger.Release(ctx, mv.Purchase.ID, mv)
+	}
+	return m.ledger.Advance(ctx, *mv)
+}
+
+// givesBack says whether an event gives the reservation back.
+func givesBack(e Event) bool {
+	switch e {
+	case EventDeadline, EventCancel, EventDenied, EventRefused, EventUnpaid, EventRequote:
+		return true
 	default:
-		return m.ledger.Advance(ctx, *mv)
+		return false
 	}
 }
 

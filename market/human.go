@@ -79,6 +79,11 @@ func (m *Market) Buy(ctx context.Context, o Order) (policy.PurchaseID, error) {
 	if p.Doc, err = json.Marshal(&p.doc); err != nil {
 		return "", fmt.Errorf("purchase %s: %w", p.ID, err)
 	}
+	m.mu.Lock()
+	if m.planned != nil {
+		m.planned[id] = true
+	}
+	m.mu.Unlock()
 	if err := m.ledger.Create(ctx, &p.Purchase); err != nil {
 		return "", fmt.Errorf("store purchase: %w", err)
 	}

@@ -27,7 +27,7 @@ func (m *Market) intend(ctx context.Context, p *purchase) (step, error) {
 		return m.api.CreatePaymentIntent(ctx, s.Token, p.OrderID, m.intentRequest(p))
 	})
 	if err != nil {
-		return m.notIntended(ctx, p, err)
+		return m.unpaid(err)
 	}
 	p.doc.PaymentStatus = string(payment.Status)
 	if m.rails.Human(p.doc.Terms.Rail) {
@@ -71,26 +71,6 @@ func (m *Market) intend(ctx context.Context, p *purchase) (step, error) {
 		return m.denied(ctx, p, verdict.Reason, "")
 	}
 	s.committed = mv
-	return s, nil
-}
-
-// notIntended decides about an intent that was not answered well. Before the
-// purchase from disk ends for it, the order shows whether it was paid.
-func (m *Market) notIntended(ctx context.Context, p *purchase, cause error) (step, error) {
-	s, err := m.unpaid(cause)
-	if err != nil || s.event != EventRefused || !p.loaded {
-		return s, err
-	}
-	order, err := m.readOrder(ctx, p)
-	if codeOf(err) == orchestration.CodeNotFound {
-		return s, nil // an order that the Market does not know was paid by nobody
-	}
-	if err != nil {
-		return step{}, err
-	}
-	if held, paid := m.paidBefore(p, order); paid {
-		return held, nil
-	}
 	return s, nil
 }
 

@@ -72,6 +72,9 @@ type Rails interface {
 	Rail(name string) (payments.Rail, bool)
 	// Human says whether a rail is known and needs a person to pay.
 	Human(name string) bool
+	// Forgotten asks the chain whether a purchase for which nothing is signed was
+	// paid by a life of which an older ledger, put back since, knows nothing.
+	Forgotten(ctx context.Context, id policy.PurchaseID, t policy.Terms) error
 }
 
 // Token is a token that the owner listed, with what the owner knows of it.
@@ -147,7 +150,10 @@ type Market struct {
 	mu            sync.Mutex
 	running, work context.Context // set while Run runs
 	open          map[policy.PurchaseID]*purchase
-	changed       chan struct{} // closed and replaced whenever a purchase moves
+	// planned are the purchases that this process made before it had read the
+	// ledger; nil afterwards.
+	planned map[policy.PurchaseID]bool
+	changed chan struct{} // closed and replaced whenever a purchase moves
 }
 
 // New returns a market; its configuration is checked, nothing is started.
@@ -161,7 +167,7 @@ func New(cfg Config) (*Market, error) {
 		proof: orDefault(cfg.Proof, orchestration.VerifyRPC), patience: orDefault(cfg.Patience, 65*time.Second),
 		grace: orDefault(cfg.Grace, 20*time.Second), maxOpen: orDefault(cfg.MaxOpen, 1000), log: cfg.Logger,
 		rows: index(), slots: make(chan struct{}, orDefault(cfg.Parallel, 32)),
-		open: make(map[policy.PurchaseID]*purchase), changed: make(chan struct{}),
+		open: make(map[policy.PurchaseID]*purchase), planned: make(map[policy.PurchaseID]bool), changed: make(chan struct{}),
 	}
 	m.jitter, m.newID = cfg.Jitter, cfg.NewID
 	if m.jitter == nil {

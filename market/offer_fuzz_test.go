@@ -4,6 +4,7 @@ package market
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"testing"
@@ -54,6 +55,8 @@ func (anyRails) Rail(name string) (payments.Rail, bool) {
 }
 
 func (anyRails) Human(name string) bool { return name == "external" }
+
+func (anyRails) Forgotten(context.Context, policy.PurchaseID, policy.Terms) error { return nil }
 
 // into decodes JSON as the client does, but for what it refuses.
 func into[T any](text []byte) (*T, bool) {

@@ -4,38 +4,63 @@ package market
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/agentd-project/agentd/orchestration"
+	"github.com/agentd-project/agentd/payments/evm"
 	"github.com/agentd-project/agentd/policy"
 )
 
-// overdue ends an unpaid purchase at its deadline. One that was read from disk may
-// have been paid by a life of which an older ledger, put back since, knows nothing:
-// its order is looked at before its budget is given back.
-func (m *Market) overdue(running, work context.Context, p *purchase, row Row) (progress bool, pause time.Duration) {
-	end := step{event: EventDeadline, reason: policy.ReasonDeadlinePassed}
-	if !p.loaded || p.doc.Terms.free() || (p.OrderID == "" && p.doc.OrderSent.IsZero()) {
-		return m.take(work, p, row, end), 0
+// unlessPaid makes sure of a step that gives a purchase's budget back. A purchase
+// that was read from disk may have been paid by a life of which an older ledger,
+// put back since, knows nothing: the Market and the chain are asked first.
+func (m *Market) unlessPaid(running, work context.Context, p *purchase, row Row, s step) (step, error) {
+	ordered := p.OrderID != "" || !p.doc.OrderSent.IsZero()
+	mayBePaid := p.loaded && ordered && !p.doc.Terms.free() && (row.Unpaid || row.State == Paying)
+	if s.committed != nil || !givesBack(s.event) || !mayBePaid {
+		return s, nil
 	}
-	before := p.doc
-	s, err := m.do(running, work, p, row, (*Market).lookBack)
+	found, err := m.do(running, work, p, row, (*Market).lookBack)
 	if err != nil {
-		return m.stay(running, p, row, err)
+		return step{}, err
 	}
-	if _, leads := row.Edges[s.event]; !leads || s.event == EventOrderAgain {
-		s = end // there is no order, or it is not what was quoted, or nobody paid
+	if _, leads := row.Edges[found.event]; leads && found.event != EventOrderAgain {
+		return found, nil
 	}
-	return m.takeOrForget(work, p, row, s, before)
+	return s, nil // there is no order, or nobody paid it
 }
 
-// lookBack asks the Market whether the order of a purchase that is out of time was
-// paid; an empty step says that it was not.
+// lookBack asks whether a purchase that never paid was paid all the same; an empty
+// step says that it was not.
 func (m *Market) lookBack(ctx context.Context, p *purchase) (step, error) {
 	if p.OrderID == "" {
 		return m.findOrder(ctx, p)
 	}
-	return m.paidElsewhere(ctx, p)
+	if s, err := m.paidElsewhere(ctx, p); err != nil || s.event != "" {
+		return s, err
+	}
+	order, err := m.readOrder(ctx, p)
+	switch {
+	case codeOf(err) == orchestration.CodeNotFound: // what the Market does not know it took no proof for
+	case err != nil:
+		return step{}, err
+	default:
+		if s, paid := m.paidBefore(p, order); paid {
+			return s, nil
+		}
+	}
+	if m.rails.Human(p.doc.Terms.Rail) {
+		return step{}, nil
+	}
+	err = m.rails.Forgotten(ctx, p.ID, p.doc.Terms.exact(time.Time{}))
+	switch {
+	case errors.Is(err, evm.ErrForgotten):
+		return step{event: EventHold, reason: policy.ReasonHeld, detail: err.Error()}, nil
+	case err != nil:
+		return step{}, waitFor(policy.ReasonHeld, err)
+	}
+	return step{}, nil
 }
 
 // paidBefore holds a purchase whose order the Market took further than an unpaid

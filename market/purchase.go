@@ -151,7 +151,7 @@ type purchase struct {
 	// resumed is true until the first step after a start or a lost answer: the
 	// state's recover action runs instead of its ordinary one.
 	resumed bool
-	// loaded says that the purchase was read from disk, not made by this process.
+	// loaded says that an earlier process made the purchase.
 	loaded bool
 	// trouble is what the last unsuccessful step said, for status.
 	trouble error
@@ -161,7 +161,7 @@ type purchase struct {
 }
 
 func load(record ledger.Purchase) (*purchase, error) {
-	p := &purchase{Purchase: record, resumed: true, loaded: true, wake: make(chan struct{}, 1)}
+	p := &purchase{Purchase: record, resumed: true, wake: make(chan struct{}, 1)}
 	if err := json.Unmarshal(record.Doc, &p.doc); err != nil {
 		return nil, fmt.Errorf("purchase %s: stored document: %w", record.ID, err)
 	}
