@@ -71,6 +71,7 @@ func (l *life) compare(ctx context.Context) ([]string, error) {
 type pending struct {
 	payee  common.Address
 	amount money.Amount
+	tx     common.Hash // zero for an authorisation, which another sends
 }
 
 func (l *life) underWay(ctx context.Context) (map[pending]int, error) {
@@ -87,20 +88,34 @@ func (l *life) underWay(ctx context.Context) (map[pending]int, error) {
 		case err != nil || r.Terms == nil || r.Status != policy.ReservationOpen:
 			continue
 		}
-		out[pending{r.Terms.Receiver(), r.Terms.Amount}]++
+		attempts, err := l.ledger.Attempts(ctx, p.ID)
+		if err != nil {
+			return nil, err
+		}
+		authorized := 0
+		for _, a := range attempts {
+			if !a.ValidBefore.IsZero() {
+				authorized = 1
+				continue
+			}
+			out[pending{r.Terms.Receiver(), r.Terms.Amount, common.HexToHash(a.Hash)}] = 1
+		}
+		out[pending{r.Terms.Receiver(), r.Terms.Amount, common.Hash{}}] += authorized
 	}
 	return out, nil
 }
 
 func match(moved []evm.Transfer, rows map[transferKey]policy.PurchaseID, under map[pending]int) (findings []string) {
 	for _, m := range moved {
-		open := pending{m.To, m.Amount}
+		signed, authorized := pending{m.To, m.Amount, m.Tx}, pending{m.To, m.Amount, common.Hash{}}
 		key := transferKey{m.To, m.Tx, m.Amount}
 		switch _, known := rows[key]; {
 		case known:
 			delete(rows, key)
-		case under[open] > 0:
-			under[open]--
+		case under[signed] > 0:
+			under[signed]--
+		case under[authorized] > 0:
+			under[authorized]--
 		default:
 			findings = append(findings, fmt.Sprintf("transfer %s of %s to %s is in no purchase", m.Tx, m.Amount, m.To))
 		}

@@ -52,6 +52,9 @@ func (m *model) taken(since time.Time) (sum money.Value) {
 // holds already, and says so to whoever looks.
 func (m *model) checkHeld(id policy.PurchaseID, order string) {
 	q, known := m.fact(id).orders[order]
+	if m.restores > 0 && m.now.of[id].renewed {
+		return // what an older ledger renews has the nonce of what it does not know
+	}
 	if known && !q.held.IsZero() && time.Since(q.held) > lookAgo && !m.lapsed(id) {
 		m.note("purchase %s begins to pay order %s, whose payment was held before", id, order)
 	}
@@ -296,12 +299,12 @@ func (m *model) judgeStates() {
 }
 
 // denied says that a purchase was paid to a seller who settled behind the Market's
-// back, or that its order was paid in a life that is forgotten: no answer of the
-// Market takes it further.
+// back, or that its order was paid in a life that is forgotten, perhaps with a
+// signature that only that one had: no answer of the Market takes it further.
 func (m *model) denied(id policy.PurchaseID, order string) bool {
 	q := m.fact(id).orders[order]
 	for _, p := range m.payments {
-		if p.owner == id && q.held.IsZero() {
+		if p.owner == id && (q.held.IsZero() || m.restores > 0) {
 			return true
 		}
 	}

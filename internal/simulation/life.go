@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -208,6 +209,7 @@ func (l *life) run(ctx context.Context, api *orchestration.Client, guard *policy
 			w.model.find("the market ended: %v", err)
 		}
 	})
+	synctest.Wait() // what it does at once is done before anybody else does something
 	return nil
 }
 

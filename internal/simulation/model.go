@@ -24,6 +24,8 @@ type holding struct {
 	value  money.Value
 	status policy.ReservationStatus // "" for none
 	at     time.Time                // of the settlement
+	// renewed says that an authorisation of it died and it signs again.
+	renewed bool
 }
 
 // holdings are those of all purchases in the ledger; an older copy of the ledger
@@ -128,6 +130,7 @@ func (m *model) created(p *ledger.Purchase) {
 func (h *holding) follow(mv *ledger.Move) {
 	if mv != nil {
 		h.state, h.reason, h.order = market.State(mv.Purchase.State), mv.Purchase.Reason, mv.Purchase.OrderID
+		h.renewed = h.renewed || mv.Event == string(market.EventRenew)
 	}
 }
 

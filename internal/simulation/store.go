@@ -5,6 +5,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/agentd-project/agentd/ledger"
@@ -33,7 +34,7 @@ func (s *store) commit(ctx context.Context, id policy.PurchaseID, what string, s
 	if slow && speaker(ctx) != people {
 		l.enter(who)
 		defer l.leave(who)
-		r := l.world.dice.roll("commit/" + who)
+		r := l.world.dice.roll(fmt.Sprintf("commit/%d/%s", l.number, who))
 		if err := l.nap(context.WithoutCancel(ctx), span(r, 10*time.Microsecond, 5*time.Millisecond)); err != nil {
 			return err
 		}
@@ -49,7 +50,7 @@ func (s *store) commit(ctx context.Context, id policy.PurchaseID, what string, s
 		return err
 	}
 	l.world.trace.add(who, "committed %s", what)
-	if r := l.world.dice.roll("copy/" + who); chance(r, l.world.weather().copies) {
+	if r := l.world.dice.roll(fmt.Sprintf("copy/%d/%s", l.number, who)); chance(r, l.world.weather().copies) {
 		l.world.copyLedger(r)
 	}
 	return l.step(who, "committed "+what)

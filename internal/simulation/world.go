@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -227,6 +228,7 @@ func (w *world) play(purchases int) error {
 		default:
 			for range 1 + r.IntN(w.climate.crowd) {
 				started += w.buy(r)
+				synctest.Wait()
 			}
 		}
 		w.decide(r)
@@ -298,6 +300,7 @@ func (w *world) heal(r *rand.Rand) error {
 	w.seller.SetConditions(sandbox.Conditions{})
 	w.chain.SetAutomine(true)
 	w.mend()
+	before := w.report.Steps.Load()
 	for range 3 * 24 * 2 {
 		if w.life.dead() {
 			if err := w.revive(); err != nil {
@@ -311,7 +314,7 @@ func (w *world) heal(r *rand.Rand) error {
 		if w.model.quiet() {
 			break
 		}
-		if w.report.Steps.Load() > int64(w.ids)*restless {
+		if w.report.Steps.Load()-before > int64(w.ids)*restless {
 			w.report.fault("worlds without rest") // whether a purchase is stuck is judged below
 			break
 		}
