@@ -62,7 +62,11 @@ func TestOnARealEVM(t *testing.T) {
 		if _, err := settleHeader(t, w, e.PaymentSignature); err == nil {
 			t.Error("settled twice")
 		}
-		own, err := w.evm.OwnTransfers(ctx, chain.TokenAddress, w.wallet.Address(), 0)
+		final, err := w.evm.FinalHead(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := w.evm.TransfersFrom(ctx, chain.TokenAddress, w.wallet.Address(), 0, final.Number)
 		if err != nil || len(own) != 3 {
 			t.Errorf("own transfers %+v, %v", own, err)
 		}

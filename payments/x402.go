@@ -259,6 +259,15 @@ func (x *x402) ask(ctx context.Context, a *ledger.Attempt) (fact, evm.Authorizat
 	case !consumed:
 		return factExpired, none, nil
 	}
+	if a.Status == ledger.AttemptFinal { // it was found before: no need to search for it again
+		end, ok, err := c.AuthorizationIn(ctx, common.HexToHash(a.Ref), h.token, a.Signer, h.nonce, final.Number)
+		switch {
+		case err != nil:
+			return "", none, err
+		case ok && end.Used:
+			return factUsed, end, nil
+		}
+	}
 	// An hour allows for a wall clock that was ahead of the chain when it was signed.
 	end, err := c.FindAuthorization(ctx, h.token, a.Signer, h.nonce, a.Created.Add(-time.Hour), head)
 	switch {

@@ -29,6 +29,7 @@ type Chain struct {
 	current atomic.Int64
 	// headTime is the time of the newest block seen, in Unix seconds.
 	headTime atomic.Int64
+	searched searched
 }
 
 // Head is a block as far as this package looks at it.

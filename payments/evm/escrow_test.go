@@ -433,3 +433,39 @@ func TestEscrowOnARealEVM(t *testing.T) {
 	}
 	w.wantTokens(seller, 10_000)
 }
+
+// A search that finds nothing goes on where it ended, reads its newest page again,
+// and once a day all of it.
+func TestReturnIsSearchedForOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const page = 10
+		w := newWorld(t, func(c *evm.Config) { c.LogPage = page })
+		w.do2(w.grant("p1", nil))
+		pages := func() int {
+			t.Helper()
+			before := w.node.count("eth_getLogs")
+			if _, ok, err := w.chain.FindReturn(t.Context(), chain.TokenAddress, seller, us, price, 0, nil); ok || err != nil {
+				t.Fatalf("found %t, %v", ok, err)
+			}
+			return w.node.count("eth_getLogs") - before
+		}
+		for range 20 * page {
+			if err := w.mem.Mine(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := pages(); got < 20 {
+			t.Errorf("the first time: got %d pages, want 20 at least", got)
+		}
+		if err := w.mem.Mine(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := pages(); got < 1 || got > 3 {
+			t.Errorf("a block later: got %d pages, want 1 to 3", got)
+		}
+		time.Sleep(24*time.Hour + time.Second)
+		if got := pages(); got < 20 {
+			t.Errorf("a day later: got %d pages, want 20 at least", got)
+		}
+	})
+}

@@ -406,7 +406,7 @@ func transferTo(t *testing.T, n *node, nonce uint64, to common.Address, amount u
 	return tx.Hash()
 }
 
-func TestOwnTransfers(t *testing.T) {
+func TestTransfersFrom(t *testing.T) {
 	n := newNode(t)
 	payee := common.HexToAddress("0x3333333333333333333333333333333333333333")
 	var hashes []common.Hash
@@ -442,7 +442,12 @@ func TestOwnTransfers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n.answer = tt.answer
-			got, err := dial(t, n, tt.change).OwnTransfers(t.Context(), chain.TokenAddress, us, tt.from)
+			c := dial(t, n, tt.change)
+			final, err := c.FinalHead(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.TransfersFrom(t.Context(), chain.TokenAddress, us, tt.from, final.Number)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,44 +13,10 @@ import (
 	"github.com/ethereum/go-ethereum/common"
 	"github.com/ethereum/go-ethereum/core/types"
 	"github.com/ethereum/go-ethereum/ethclient"
-
-	"github.com/agentd-project/agentd/money"
 )
 
 // maxPages bounds how far back one search reads.
 const maxPages = 2000
-
-// OwnTransfer is a transfer of a token from an account.
-type OwnTransfer struct {
-	Tx     common.Hash
-	Block  uint64
-	Index  uint
-	To     common.Address
-	Amount money.Amount
-}
-
-// OwnTransfers returns the transfers of a token from an account in blocks from
-// fromBlock on that are final, the oldest first.
-func (c *Chain) OwnTransfers(ctx context.Context, token, from common.Address, fromBlock uint64) ([]OwnTransfer, error) {
-	final, err := c.FinalHead(ctx)
-	if err != nil {
-		return nil, err
-	}
-	topics := [][]common.Hash{{topicTransfer}, {common.BytesToHash(from[:])}}
-	var found []OwnTransfer
-	err = c.scan(ctx, token, topics, fromBlock, final.Number, func(l types.Log) (bool, error) {
-		if len(l.Topics) != 3 || len(l.Data) != 32 {
-			return false, nil
-		}
-		amount, err := money.FromBig(new(big.Int).SetBytes(l.Data))
-		found = append(found, OwnTransfer{Tx: l.TxHash, Block: l.BlockNumber, Index: l.Index, To: common.BytesToAddress(l.Topics[2][12:]), Amount: amount})
-		return false, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
-}
 
 // scan reads the logs of a contract that have one of the topics at each position,
 // in pages, the oldest first, until each says that it is enough.
@@ -113,6 +79,26 @@ func (c *Chain) FindAuthorization(ctx context.Context, token, authorizer common.
 		return AuthorizationEnd{}, ErrNoEvent
 	}
 	return AuthorizationEnd{Used: l.Topics[0] == topicAuthUsed, Tx: l.TxHash, Block: l.BlockNumber, At: block.Time}, nil
+}
+
+// AuthorizationIn returns how a transaction consumed the nonce, by its receipt; ok
+// is false if it did not, or is in no block up to last.
+func (c *Chain) AuthorizationIn(ctx context.Context, tx common.Hash, token, authorizer common.Address, nonce [32]byte, last uint64) (end AuthorizationEnd, ok bool, err error) {
+	r, err := c.receipt(ctx, tx)
+	if Classify(err) == ActionAbsent || (err == nil && r.BlockNumber.Uint64() > last) {
+		return AuthorizationEnd{}, false, nil
+	}
+	if err != nil {
+		return AuthorizationEnd{}, false, err
+	}
+	topics := [][]common.Hash{{topicAuthUsed, topicAuthCancelled}, {common.BytesToHash(authorizer[:])}, {nonce}}
+	for _, l := range r.Logs {
+		if fits(*l, token, topics) {
+			block, err := c.header(ctx, r.BlockNumber)
+			return AuthorizationEnd{Used: l.Topics[0] == topicAuthUsed, Tx: tx, Block: block.Number, At: block.Time}, err == nil, err
+		}
+	}
+	return AuthorizationEnd{}, false, nil
 }
 
 // findBack returns the last log of a contract that has one of the topics at each
