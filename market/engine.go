@@ -177,11 +177,7 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 	}
 	if m.cancellable(p, row) {
 		if !time.Now().Before(p.Deadline) {
-			s, err := m.unlessPaid(running, work, p, row, step{event: EventDeadline, reason: policy.ReasonDeadlinePassed})
-			if err != nil {
-				return m.stay(running, p, row, err)
-			}
-			return m.take(work, p, row, s), 0
+			return m.conclude(running, work, p, row, step{event: EventDeadline, reason: policy.ReasonDeadlinePassed}, p.doc)
 		}
 		if paused, err := m.ledger.Paused(running); err != nil || paused {
 			return m.stay(running, p, row, waitFor(policy.ReasonPaused, err))
@@ -203,16 +199,22 @@ func (m *Market) act(running, work context.Context, p *purchase) (progress bool,
 		p.doc = before
 		s, err = step{event: EventExpired, reason: policy.ReasonLockExpired, detail: err.Error()}, nil
 	}
-	if err == nil {
-		if s, err = m.unlessPaid(running, work, p, row, s); err != nil {
-			p.doc = before
-		}
-	}
 	if err != nil {
 		return m.stay(running, p, row, err)
 	}
+	return m.conclude(running, work, p, row, s, before)
+}
+
+// conclude makes a step, once it is sure that it may, or takes the document back to
+// what it was before: what is not stored did not happen.
+func (m *Market) conclude(running, work context.Context, p *purchase, row Row, s step, before document) (progress bool, pause time.Duration) {
+	s, err := m.unlessPaid(running, work, p, row, s)
+	if err != nil {
+		p.doc = before
+		return m.stay(running, p, row, err)
+	}
 	if !m.take(work, p, row, s) {
-		p.doc = before // what is not stored did not happen
+		p.doc = before
 		return false, 0
 	}
 	return true, 0
