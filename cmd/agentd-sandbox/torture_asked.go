@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// mostOpen is how many purchases may be under way.
+	// mostOpen is how many purchases may be under way, those aside that wait for a person.
 	mostOpen = 40
 	// askLimit bounds one request to the daemon, which may be dying.
 	askLimit = 3 * time.Second
@@ -117,12 +117,21 @@ func (a *asked) giveBack() {
 	a.next--
 }
 
-// room says whether the daemon answers and has fewer purchases open than it may.
+// room says whether the daemon answers and has fewer purchases under way than it may.
 func (c *campaign) room(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	status, err := c.client.Status(ctx)
-	return err == nil && len(status.Open) < mostOpen
+	if err != nil {
+		return false
+	}
+	underWay := 0
+	for _, p := range status.Open {
+		if moving(p) {
+			underWay++
+		}
+	}
+	return underWay < mostOpen
 }
 
 // ask asks for one purchase.
