@@ -254,6 +254,8 @@ func (x *x402) ask(ctx context.Context, a *ledger.Attempt) (fact, evm.Authorizat
 	switch {
 	case err != nil:
 		return "", none, err
+	case !consumed && a.Status == ledger.AttemptFinal:
+		return "", none, fmt.Errorf("authorisation was used by %s in a final block, and the chain says now that it is unused", a.Ref)
 	case !consumed && (final.Time.Before(a.ValidBefore) || x.now().Before(a.ValidBefore)): // one endpoint's clock alone ends nothing
 		return factUnused, none, nil
 	case !consumed:

@@ -18,6 +18,7 @@ import (
 	"github.com/ethereum/go-ethereum/crypto"
 	"github.com/ethereum/go-ethereum/signer/core/apitypes"
 
+	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/payments"
 	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/sandbox/chain"
@@ -143,6 +144,37 @@ func TestX402PaysOnce(t *testing.T) {
 		t.Error("settled twice")
 	}
 	w.wantTransfers(1)
+}
+
+// What a final block has shown is not unsaid by an endpoint that lags, whatever the
+// time.
+func TestX402UsedStaysUsed(t *testing.T) {
+	at := time.Now()
+	w := newWorldAt(t, func() time.Time { return at })
+	r := w.rail(policy.RailX402)
+	if _, err := settleHeader(t, w, w.pay("p1", policy.RailX402).PaymentSignature); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := r.Check(t.Context(), "p1"); err != nil || o.Status != payments.Paid {
+		t.Fatalf("got %+v, %v, want paid", o, err)
+	}
+	at = at.Add(time.Hour)
+	w.pay("p2", policy.RailWallet) // makes a block
+	w.faults.mu.Lock()
+	w.faults.answer = func(method string, _ json.RawMessage) any {
+		if method == "eth_call" {
+			return hexutil.Bytes(make([]byte, 32))
+		}
+		return nil
+	}
+	w.faults.mu.Unlock()
+	if o, err := r.Check(t.Context(), "p1"); err == nil || o.Status != payments.Unknown {
+		t.Errorf("the endpoint says unused: got %+v, %v, want an error", o, err)
+	}
+	all, err := w.ledger.Attempts(t.Context(), "p1")
+	if err != nil || len(all) != 1 || all[0].Status != ledger.AttemptFinal {
+		t.Errorf("got %d attempts, the last %s, %v, want one that is final", len(all), all[len(all)-1].Status, err)
+	}
 }
 
 // A new signature needs the proof that the old one is dead, and has its nonce.
