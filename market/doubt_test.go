@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,7 +94,7 @@ func TestOverdueDoesNotHammer(t *testing.T) {
 		r.must(err)
 		r.stop()
 		r.crash = nil
-		asked := 0
+		var asked atomic.Int64
 		front := newLiar(r, "wallet", &logSink{})
 		front.marks = append(front.marks, p.OrderID)
 		front.tell(hostile{serve: func(op string, w http.ResponseWriter, _ *http.Request, honest func() *recorded) {
@@ -101,15 +102,15 @@ func TestOverdueDoesNotHammer(t *testing.T) {
 				send(w, honest())
 				return
 			}
-			asked++
+			asked.Add(1)
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}})
 		r.front = front.ServeHTTP
 		<-time.After(time.Until(p.Deadline))
 		r.start()
 		<-time.After(time.Hour)
-		if asked < 10 || asked > 1000 {
-			t.Errorf("payments asked for in an hour: got %d, want 10 to 1000", asked)
+		if got := asked.Load(); got < 10 || got > 1000 {
+			t.Errorf("payments asked for in an hour: got %d, want 10 to 1000", got)
 		}
 		front.tell(hostile{})
 		r.wants(r.final(id), market.Cancelled, policy.ReasonDeadlinePassed)

@@ -85,7 +85,10 @@ func TestHostileMarket(t *testing.T) {
 	names := map[string]bool{}
 	for _, chapter := range hostileMarket() {
 		t.Run(chapter.title, func(t *testing.T) {
-			for _, h := range chapter.lies {
+			for i, h := range chapter.lies {
+				if underRace && i%3 > 0 {
+					continue // four times as slow; CI plays all of them without the detector too
+				}
 				if names[h.lie] {
 					t.Errorf("%q is named twice", h.lie)
 				}

@@ -166,7 +166,7 @@ func (w *world) wake() error {
 	token := w.token()
 	endpoints := []string{"http://" + chainHost, "http://" + chainHost2}
 	l.node, err = evm.Dial(evm.Config{ID: token.Chain, Name: "base-sepolia", RPC: endpoints[:w.climate.endpoints], HTTPClient: client,
-		Final: w.climate.final, Poll: blockTime,
+		Final: w.climate.final, Poll: blockTime, LogPage: 20_000,
 		Gas:    evm.Gas{MaxFeePerGas: money.FromUint64(200e9), PerDay: money.FromUint64(1e18)},
 		Tokens: []evm.Token{{Asset: token, Name: "USDC", Version: "2"}}})
 	if err != nil {

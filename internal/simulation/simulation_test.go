@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	purchases = flag.Int("sim.purchases", 300, "how many purchases to simulate")
+	purchases = flag.Int("sim.purchases", 120, "how many purchases to simulate")
 	seed      = flag.Uint64("sim.seed", 1, "the first seed; each world takes the next")
 	each      = flag.Int("sim.world", 40, "how many purchases a world starts")
 	keepGoing = flag.Bool("sim.all", false, "go on after a finding")

@@ -30,7 +30,8 @@ const identity = "did:peaq:184467"
 // blockTime is the interval of the chain's empty blocks.
 const blockTime = 6 * time.Second
 
-// restless is how many steps for each purchase are more than any world needs.
+// restless is how many steps for each purchase are more than a world needs: it is
+// let heal early, and is not waited for.
 const restless = 2000
 
 // Config says which world to play.
@@ -218,7 +219,7 @@ func (w *world) play(purchases int) error {
 		return err
 	}
 	r := w.dice.roll("driver")
-	for started := 0; started < purchases; {
+	for started := 0; started < purchases && w.report.Steps.Load() < int64(purchases)*restless; {
 		if err := w.pause(r); err != nil {
 			return err
 		}
