@@ -79,54 +79,6 @@ func (a *Agent) tokenOf(chain money.ChainID, address common.Address) (*chainWatc
 	return nil, nil, false
 }
 
-// pending is money of a purchase that is under way: it may be on the chain
-// already and is in the ledger as a reservation.
-type pending struct {
-	chain        money.ChainID
-	token, payee common.Address
-	amount       money.Amount
-	// tx is the transaction that was signed for it, zero for an authorisation,
-	// which another sends.
-	tx common.Hash
-}
-
-// pendingTransfers lists what the open purchases may have moved: what was signed
-// for them, since an attempt is stored before it leaves. A purchase for which
-// nothing was signed explains no transfer.
-func (a *Agent) pendingTransfers(ctx context.Context) (map[pending]int, error) {
-	open, err := a.ledger.OpenPurchases(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read open purchases: %w", err)
-	}
-	out := map[pending]int{}
-	for _, p := range open {
-		r, err := a.ledger.Reservation(ctx, p.ID)
-		switch {
-		case err != nil && !errors.Is(err, ledger.ErrNotFound):
-			return nil, fmt.Errorf("read the reservation of %s: %w", p.ID, err)
-		case err != nil || r.Terms == nil || r.Status != policy.ReservationOpen:
-			continue // nothing is granted, so nothing can have moved
-		}
-		attempts, err := a.ledger.Attempts(ctx, p.ID)
-		if err != nil {
-			return nil, fmt.Errorf("read the attempts of %s: %w", p.ID, err)
-		}
-		one := pending{r.Terms.Chain, r.Terms.Token, r.Terms.Receiver(), r.Terms.Amount, common.Hash{}}
-		authorized := 0 // or one, however often it was renewed: the nonce is the same
-		for _, attempt := range attempts {
-			if !attempt.ValidBefore.IsZero() {
-				authorized = 1
-				continue
-			}
-			one.tx = common.HexToHash(attempt.Hash)
-			out[one] = 1
-		}
-		one.tx = common.Hash{}
-		out[one] += authorized
-	}
-	return out, nil
-}
-
 // compare holds the settled rows of one token against the chain, and the returns
 // of those that were refunded. Purchases go on meanwhile: what was settled before
 // the chain was read must be on it, and what was on it must be open or settled
@@ -136,7 +88,7 @@ func (f *front) compare(ctx context.Context, out *admin.LedgerReport, w *chainWa
 	chain := w.chain.ID()
 	sum := admin.SettledSum{Chain: string(chain), Token: t.Symbol}
 	moved, final, readErr := f.ownTransfers(ctx, w, t)
-	under, err := f.a.pendingTransfers(ctx)
+	under, err := f.a.ledger.UnderWay(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +180,7 @@ type matching struct {
 	chain         money.ChainID
 	token         *config.Token
 	before, after map[transferKey][]policy.PurchaseID // used up
-	under         map[pending]int
+	under         *ledger.UnderWay
 	unknown       []foreign
 	findings      []string
 }
@@ -241,18 +193,13 @@ func (m *matching) find(format string, args ...any) {
 func (m *matching) match(moved []evm.Transfer) (total money.Amount) {
 	for _, t := range moved {
 		key := transferKey{m.chain, m.token.Address, t.To, t.Tx, t.Amount}
-		signed := pending{m.chain, m.token.Address, t.To, t.Amount, t.Tx}
-		authorized := pending{m.chain, m.token.Address, t.To, t.Amount, common.Hash{}}
 		switch {
 		case len(m.after[key]) > 0:
 			m.after[key] = m.after[key][1:]
 			if n := len(m.before[key]); n > 0 {
 				m.before[key] = m.before[key][1:]
 			}
-		case m.under[signed] > 0:
-			m.under[signed]--
-		case m.under[authorized] > 0:
-			m.under[authorized]--
+		case m.under.Explains(ledger.TransferTo{Chain: m.chain, Token: m.token.Address, Payee: t.To, Amount: t.Amount, Tx: t.Tx}):
 		default:
 			one := foreign{chain: m.chain, token: m.token, Transfer: t}
 			m.unknown = append(m.unknown, one)

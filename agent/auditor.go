@@ -251,7 +251,7 @@ func (u *auditor) notOurs(ctx context.Context, w *chainWatch, t *config.Token, m
 	if len(moved) == 0 {
 		return nil, nil
 	}
-	under, err := u.a.pendingTransfers(ctx)
+	under, err := u.a.ledger.UnderWay(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/market"
 	"github.com/agentd-project/agentd/policy"
 	"github.com/agentd-project/agentd/sandbox"
@@ -59,6 +60,22 @@ func hidden(token bool) func(op string, reply map[string]any) {
 	}
 }
 
+// diesOrdered buys, and lets the buyer die once the order is stored.
+func (r *rig) diesOrdered(need string) *ledger.Purchase {
+	r.t.Helper()
+	ordered := once(market.Ordered)
+	r.crash = func(after bool, state string) bool { return after && ordered(state) }
+	r.start()
+	id, err := r.market.Buy(r.t.Context(), market.Order{Need: need})
+	r.must(err)
+	<-r.life.over
+	p, err := r.ledger.Get(r.t.Context(), id)
+	r.must(err)
+	r.stop()
+	r.crash = nil
+	return p
+}
+
 // A restart does not change how a purchase ends whose order the Market made and
 // does not know: it is refused at once, and does not wait for its deadline.
 func TestUnknownOrderAfterRestart(t *testing.T) {
@@ -66,14 +83,7 @@ func TestUnknownOrderAfterRestart(t *testing.T) {
 		front := newLiar(r, "wallet", &logSink{})
 		front.tell(hostile{edit: on("order-create", member("id", "../../machines"))})
 		r.front = front.ServeHTTP
-		ordered := once(market.Ordered)
-		r.crash = func(after bool, state string) bool { return after && ordered(state) }
-		r.start()
-		id, err := r.market.Buy(t.Context(), market.Order{Need: "wallet"})
-		r.must(err)
-		<-r.life.over
-		r.stop()
-		r.crash = nil
+		id := r.diesOrdered("wallet").ID
 		r.start()
 		r.wants(r.final(id), market.Rejected, policy.ReasonMarketRefused)
 		r.sound()
@@ -84,16 +94,7 @@ func TestUnknownOrderAfterRestart(t *testing.T) {
 // the order was paid, it is asked no more often than about anything else.
 func TestOverdueDoesNotHammer(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		ordered := once(market.Ordered)
-		r.crash = func(after bool, state string) bool { return after && ordered(state) }
-		r.start()
-		id, err := r.market.Buy(t.Context(), market.Order{Need: "wallet"})
-		r.must(err)
-		<-r.life.over
-		p, err := r.ledger.Get(t.Context(), id)
-		r.must(err)
-		r.stop()
-		r.crash = nil
+		p := r.diesOrdered("wallet")
 		var asked atomic.Int64
 		front := newLiar(r, "wallet", &logSink{})
 		front.marks = append(front.marks, p.OrderID)
@@ -113,7 +114,7 @@ func TestOverdueDoesNotHammer(t *testing.T) {
 			t.Errorf("payments asked for in an hour: got %d, want 10 to 1000", got)
 		}
 		front.tell(hostile{})
-		r.wants(r.final(id), market.Cancelled, policy.ReasonDeadlinePassed)
+		r.wants(r.final(p.ID), market.Cancelled, policy.ReasonDeadlinePassed)
 		r.sound()
 	})
 }

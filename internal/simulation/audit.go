@@ -4,7 +4,6 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/agentd-project/agentd/ledger"
 	"github.com/agentd-project/agentd/money"
 	"github.com/agentd-project/agentd/payments/evm"
-	"github.com/agentd-project/agentd/policy"
 )
 
 // audit holds the ledger against the chain, as the daemon does at its start; until
@@ -67,7 +65,7 @@ func (l *life) compare(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	under, err := l.underWay(ctx)
+	under, err := l.ledger.UnderWay(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +77,7 @@ func (l *life) compare(ctx context.Context) ([]string, error) {
 	for _, s := range settled {
 		rows[transferKey{s.Payee, common.HexToHash(s.Ref), s.Amount}] = true
 	}
-	findings := append(report.Findings, match(moved, rows, under)...)
+	findings := append(report.Findings, match(l.world.token(), moved, rows, under)...)
 	if len(findings) > 0 {
 		return findings, nil
 	}
@@ -89,54 +87,13 @@ func (l *life) compare(ctx context.Context) ([]string, error) {
 // comparedMark names the block from which the next comparison reads.
 const comparedMark = "compared"
 
-type pending struct {
-	payee  common.Address
-	amount money.Amount
-	tx     common.Hash // zero for an authorisation, which another sends
-}
-
-func (l *life) underWay(ctx context.Context) (map[pending]int, error) {
-	open, err := l.ledger.OpenPurchases(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := map[pending]int{}
-	for _, p := range open {
-		r, err := l.ledger.Reservation(ctx, p.ID)
-		switch {
-		case err != nil && !errors.Is(err, ledger.ErrNotFound):
-			return nil, err
-		case err != nil || r.Terms == nil || r.Status != policy.ReservationOpen:
-			continue
-		}
-		attempts, err := l.ledger.Attempts(ctx, p.ID)
-		if err != nil {
-			return nil, err
-		}
-		authorized := 0
-		for _, a := range attempts {
-			if !a.ValidBefore.IsZero() {
-				authorized = 1
-				continue
-			}
-			out[pending{r.Terms.Receiver(), r.Terms.Amount, common.HexToHash(a.Hash)}] = 1
-		}
-		out[pending{r.Terms.Receiver(), r.Terms.Amount, common.Hash{}}] += authorized
-	}
-	return out, nil
-}
-
-func match(moved []evm.Transfer, rows map[transferKey]bool, under map[pending]int) (findings []string) {
+func match(token money.Asset, moved []evm.Transfer, rows map[transferKey]bool, under *ledger.UnderWay) (findings []string) {
 	for _, m := range moved {
-		signed, authorized := pending{m.To, m.Amount, m.Tx}, pending{m.To, m.Amount, common.Hash{}}
 		key := transferKey{m.To, m.Tx, m.Amount}
 		switch {
 		case rows[key]:
 			delete(rows, key)
-		case under[signed] > 0:
-			under[signed]--
-		case under[authorized] > 0:
-			under[authorized]--
+		case under.Explains(ledger.TransferTo{Chain: token.Chain, Token: token.Address, Payee: m.To, Amount: m.Amount, Tx: m.Tx}):
 		default:
 			findings = append(findings, fmt.Sprintf("transfer %s of %s to %s is in no purchase", m.Tx, m.Amount, m.To))
 		}
